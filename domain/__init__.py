@@ -1,0 +1,1 @@
+"""The rules of Atelier: nouns, services, ports and errors. Knows the standard library only."""

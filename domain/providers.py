@@ -1,0 +1,224 @@
+"""Image providers as the rules see them: what a model can do, what is asked of it, and what it answers.
+
+An adapter is asked for exactly one picture per call; several pictures are several calls, each a step of its own.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from domain.errors import ProviderUnusable, UnsupportedByModel
+from domain.failures import GenerationFailure
+from domain.pictures import EncodedPicture
+
+
+class ProviderKind(StrEnum):
+    """The providers Atelier knows by name."""
+
+    OFFLINE = "OFFLINE"
+    OPENAI = "OPENAI"
+    GEMINI = "GEMINI"
+    IMAGEN = "IMAGEN"
+    XAI = "XAI"
+    OPENROUTER = "OPENROUTER"
+    OLLAMA = "OLLAMA"
+    OPENAI_COMPATIBLE = "OPENAI_COMPATIBLE"
+    GAB = "GAB"
+    ANTHROPIC = "ANTHROPIC"
+
+
+class ReferenceRole(StrEnum):
+    """What a reference image shows the model."""
+
+    FACE = "FACE"
+    BODY = "BODY"
+    STYLE = "STYLE"
+    SETTING = "SETTING"
+
+
+class OutputFormat(StrEnum):
+    """File formats that a picture may be asked for in."""
+
+    ORIGINAL = "ORIGINAL"
+    WEBP = "WEBP"
+    AVIF = "AVIF"
+    JPEG = "JPEG"
+    PNG = "PNG"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageOptions:
+    """What is asked of the model; None leaves the model's own default. `n` counts pictures (1-10)."""
+
+    n: int = 1
+    size: str | None = None
+    aspect_ratio: str | None = None
+    resolution: str | None = None
+    quality: str | None = None
+    style: str | None = None
+    background: str | None = None
+    output_format: OutputFormat | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageModel:
+    """What one model can do. An empty list means that the option can't be set; `replaced_by` goes with retirement.
+
+    `any_size` allows every `WIDTHxHEIGHT` inside the provider's own limits, beside the `sizes` that forms offer.
+    """
+
+    id: str
+    name: str
+    sizes: tuple[str, ...] = ()
+    any_size: bool = False
+    aspect_ratios: tuple[str, ...] = ()
+    resolutions: tuple[str, ...] = ()
+    qualities: tuple[str, ...] = ()
+    styles: tuple[str, ...] = ()
+    backgrounds: tuple[str, ...] = ()
+    output_formats: tuple[str, ...] = ()
+    max_images: int = 10
+    max_references: int = 0
+    max_prompt_chars: int = 32_000
+    streams_previews: bool = False
+    takes_seed: bool = False
+    is_retired: bool = False
+    replaced_by: str | None = None
+    defaults: ImageOptions = field(default_factory=ImageOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A reference image on its way to a provider: upright, without metadata, re-encoded by us."""
+
+    name: str
+    role: ReferenceRole
+    sha256: str
+    picture: EncodedPicture
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRequest:
+    """One picture to make. `index` (from 0) tells the pictures of one generation apart."""
+
+    model: str
+    prompt: str
+    options: ImageOptions
+    index: int = 0
+    references: tuple[Reference, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewArrived:
+    """A partial picture that the provider really streamed; untrusted bytes."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PictureArrived:
+    """The finished picture; untrusted bytes, of whatever type the provider chose."""
+
+    data: bytes
+    revised_prompt: str | None = None
+    request_id: str | None = None
+    cost_micro_usd: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFailed:
+    """No picture came. `request_id` is the provider's own, for its support."""
+
+    failure: GenerationFailure
+    request_id: str | None = None
+
+
+ProviderEvent = PreviewArrived | PictureArrived | PictureFailed
+
+
+class ImageProvider(Protocol):
+    """One vendor. Yields any number of previews, then exactly one picture or failure; raises nothing of the SDK's."""
+
+    @property
+    def kind(self) -> ProviderKind:
+        """Which vendor this is."""
+
+    @property
+    def name(self) -> str:
+        """The vendor's name as people write it."""
+
+    @property
+    def models(self) -> Sequence[ImageModel]:
+        """The models we know the limits of; the first is the default."""
+
+    def model(self, id: str) -> ImageModel:
+        """The model's limits; an unknown id gets the vendor's general ones and passes through."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why it can't be used as configured (in words), or None."""
+
+    def generate(self, request: PictureRequest) -> AsyncGenerator[ProviderEvent, None]:
+        """Ask for one picture, once: no retries inside. Closing the generator ends the call."""
+
+    async def check(self) -> None:
+        """Call the vendor without cost. Raises ProviderUnusable in words."""
+
+    async def aclose(self) -> None:
+        """Let go of connections."""
+
+
+def usable(provider: ImageProvider) -> ImageProvider:
+    """The provider itself. Raises ProviderUnusable when it isn't configured."""
+    if provider.problem:
+        raise ProviderUnusable(provider.problem, provider.kind)
+    return provider
+
+
+def check_options(provider: ProviderKind, model: ImageModel, options: ImageOptions, references: int) -> None:
+    """Refuse, before anything is paid, what the model can't do. Raises UnsupportedByModel with what it can."""
+
+    def refuse(option: str, supported: Sequence[str]) -> UnsupportedByModel:
+        offer = f"Supported: {', '.join(supported)}." if supported else "It can't be set for this model."
+        return UnsupportedByModel(
+            f"{model.name} does not support this {option}. {offer}",
+            provider=provider,
+            model=model.id,
+            option=option,
+            supported=supported,
+        )
+
+    if model.is_retired:
+        raise UnsupportedByModel(
+            f"{model.id} was retired by its provider. Use {model.replaced_by} instead.",
+            provider=provider,
+            model=model.id,
+            option="model",
+            supported=[model.replaced_by] if model.replaced_by else [],
+        )
+    if not 1 <= options.n <= model.max_images:
+        raise refuse("n", [f"1-{model.max_images}"])
+    if references > model.max_references:
+        raise refuse("references", [f"0-{model.max_references}"])
+    if options.seed is not None and not model.takes_seed:
+        raise refuse("seed", [])
+    if options.size is not None and options.size not in model.sizes and not (model.any_size and _is_size(options.size)):
+        raise refuse("size", model.sizes)
+    chosen = (
+        ("aspectRatio", options.aspect_ratio, model.aspect_ratios),
+        ("resolution", options.resolution, model.resolutions),
+        ("quality", options.quality, model.qualities),
+        ("style", options.style, model.styles),
+        ("background", options.background, model.backgrounds),
+        ("outputFormat", options.output_format, model.output_formats),
+    )
+    for name, value, supported in chosen:
+        if value is not None and value not in supported:
+            raise refuse(name, supported)
+
+
+def _is_size(text: str) -> bool:
+    width, cross, height = text.partition("x")
+    return bool(cross) and all(part.isascii() and part.isdigit() and len(part) <= 5 for part in (width, height))
