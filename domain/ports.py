@@ -1,10 +1,15 @@
 """What the rules need from the world outside: storage, pictures, secrets, jobs, the bus and the clock."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import datetime
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+from uuid import UUID
 
 from domain.pictures import EncodedPicture, PictureFacts, PictureLimits, SignedUrl, Variants
+from domain.tokens import TokenClaims
+
+if TYPE_CHECKING:
+    from domain.generations import GenerationEvent
 
 
 class Clock(Protocol):
@@ -48,6 +53,9 @@ class Imaging(Protocol):
         Raises InvalidImage with its reason.
         """
 
+    async def take_in(self, body: BinaryIO, limits: PictureLimits) -> tuple[PictureFacts, Variants]:
+        """`inspect` and `variants` of a new picture for the price of one decode. Rewinds. Raises InvalidImage."""
+
     async def variants(self, body: BinaryIO) -> Variants:
         """The 600, 300 and 100 px pictures (longest side, never enlarged), upright, without metadata. Rewinds."""
 
@@ -59,3 +67,36 @@ class Imaging(Protocol):
 
     async def preview(self, data: bytes, limits: PictureLimits, max_side_px: int) -> EncodedPicture:
         """A partial picture, checked and made small. Raises InvalidImage."""
+
+class EventBus(Protocol):
+    """Hands the events of generations to whoever follows them. The stored rows are the truth; this only hurries."""
+
+    def publish(self, event: "GenerationEvent") -> None:
+        """Wake the followers of a generation, after the event's row was committed."""
+
+    def follow(self, generation_id: UUID, after: int) -> AsyncGenerator["GenerationEvent", None]:
+        """Every event numbered above `after`, each once and in order; ends after the terminal one."""
+
+
+class PasswordHasher(Protocol):
+    """Passwords as the database keeps them; slow on purpose, so never on the event loop."""
+
+    async def hash(self, password: str) -> str:
+        """A salted hash that carries its own parameters."""
+
+    async def verify(self, password: str, hashed: str | None) -> bool:
+        """Whether the password is the hashed one; None (an unknown user) takes as long and is never right."""
+
+
+class TokenIssuer(Protocol):
+    """Where bearer tokens come from."""
+
+    def issue(self, user_id: UUID, community_id: UUID, ttl: timedelta) -> tuple[str, datetime]:
+        """A new token and when it expires."""
+
+
+class TokenVerifier(Protocol):
+    """Who a bearer token speaks for."""
+
+    async def verify(self, token: str) -> TokenClaims:
+        """The claims of a valid token. Raises Unauthenticated with what is wrong with it."""

@@ -1,0 +1,1 @@
+"""Database, objects, images and secrets: the adapters behind the ports of `domain`."""
