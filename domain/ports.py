@@ -1,7 +1,7 @@
 """What the rules need from the world outside: storage, pictures, secrets, jobs, the bus and the clock."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 from uuid import UUID
 
@@ -67,6 +67,7 @@ class Imaging(Protocol):
 
     async def preview(self, data: bytes, limits: PictureLimits, max_side_px: int) -> EncodedPicture:
         """A partial picture, checked and made small. Raises InvalidImage."""
+
 
 class EventBus(Protocol):
     """Hands the events of generations to whoever follows them. The stored rows are the truth; this only hurries."""
