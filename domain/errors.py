@@ -9,6 +9,7 @@
     ├── UnsupportedByModel  the chosen model can't do what is asked
     ├── ProviderUnusable    the chosen provider can't be called at all
     ├── Unauthenticated     no valid token, or a wrong password
+    ├── Forbidden           the viewer's role doesn't allow the operation at all
     └── StoreUnavailable    the object store can't be reached; nothing was changed
         └── ObjectMissing   the object isn't (any longer) in the store
 """
@@ -109,6 +110,10 @@ class ProviderUnusable(DomainError):
 
 class Unauthenticated(DomainError):
     """No valid token, or a wrong password."""
+
+
+class Forbidden(DomainError):
+    """The viewer's role doesn't allow the operation at all, whatever the object."""
 
 
 class StoreUnavailable(DomainError):

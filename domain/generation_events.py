@@ -1,0 +1,94 @@
+"""The events of generations: recording them in order, and following them live."""
+
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from uuid import UUID
+
+from domain.errors import InvalidInput
+from domain.failures import GenerationFailure
+from domain.generations import (
+    EventDraft,
+    Generation,
+    GenerationEvent,
+    cost_of,
+    final_stage,
+    final_state,
+)
+from domain.images import Image
+from domain.ports import Clock, EventBus
+from domain.repositories import UnitOfWorkFactory
+from domain.users import Viewer
+
+_log = logging.getLogger(__name__)
+
+
+class GenerationEvents:
+    """The one place that writes events and hands them on: the row first, then the bus."""
+
+    def __init__(self, unit_of_work: UnitOfWorkFactory, bus: EventBus, clock: Clock) -> None:
+        self._unit_of_work = unit_of_work
+        self._bus = bus
+        self._clock = clock
+
+    async def tell(self, generation: Generation, draft: EventDraft, image: Image | None = None) -> None:
+        """Record one step, together with the library image it brought. Nothing is told of what has ended."""
+        async with self._unit_of_work() as work:
+            if image:
+                await work.images.add(image)
+            event = await work.generations.append(generation.id, self._clock.now(), draft)
+            await work.commit()
+        self._publish(generation, event)
+
+    async def end(self, generation: Generation, unprepared: Sequence[GenerationFailure] = ()) -> None:
+        """Record the outcome: the images that were made, the failures, the cost, and the portrait when asked for."""
+        now = self._clock.now()
+        async with self._unit_of_work() as work:
+            images = await work.images.of_generations([generation.id])
+            told = [event.failure for event in await work.generations.outcomes(generation.id)]
+            failures = [*unprepared, *(failure for failure in told if failure)]
+            state = final_state(len(images), failures)
+            draft = EventDraft(
+                state,
+                final_stage(state, len(images), generation.options.n),
+                failure=unprepared[0] if unprepared else None,
+            )
+            cost = cost_of(await work.generations.attempts_of([generation.id]))
+            event = await work.generations.finish(generation.id, now, draft, failures, cost)
+            if event and images and generation.save_to_identity and generation.identity_id:
+                await work.identities.set_image(generation.identity_id, images[0].id, now)
+            await work.commit()
+        self._publish(generation, event)
+
+    def _publish(self, generation: Generation, event: GenerationEvent | None) -> None:
+        if event is None:
+            return
+        self._bus.publish(event)
+        _log.info(
+            "generation",
+            extra={
+                "generation_id": str(generation.id),
+                "seq": event.seq,
+                "state": event.state.value,
+                "stage": event.stage,
+                "index": event.index,
+                "code": event.failure.code.value if event.failure else None,
+            },
+        )
+
+    async def follow(self, viewer: Viewer, id: UUID, after: int) -> AsyncGenerator[GenerationEvent, None]:
+        """Every event numbered above `after`: those that were missed, then live, until the generation ends.
+
+        Raises NotFound, InvalidInput.
+        """
+        if after < 0:
+            raise InvalidInput("after must not be negative", "after")
+        async with self._unit_of_work(read_only=True) as work:
+            generation = await work.generations.get(viewer.scope, id)
+        if generation.state.is_terminal and after >= generation.event_seq:
+            return
+        events = self._bus.follow(generation.id, after)
+        try:
+            async for event in events:
+                yield event
+        finally:
+            await events.aclose()

@@ -1,0 +1,184 @@
+"""The work on a generation, in steps that may each be repeated after a crash: prepare, make one picture, finish.
+
+Each step first looks for what it has done before, so that repeating changes nothing and pays for nothing twice.
+"""
+
+from dataclasses import asdict
+from uuid import UUID, uuid5
+
+from domain.errors import DomainError, InvalidImage, ObjectMissing
+from domain.failures import FailureCode, failure
+from domain.generation_events import GenerationEvents
+from domain.generations import (
+    STAGES,
+    SUCCEEDED,
+    EventDraft,
+    Generation,
+    GenerationState,
+    PinnedReference,
+)
+from domain.images import Image, ImageSource, Recipe, shown_filename
+from domain.library import MADE_LIMITS, PictureLibrary
+from domain.pictures import Picture
+from domain.ports import Clock
+from domain.provider_calls import PictureNotMade, ProviderCalls, Receipt, staging
+from domain.reference_images import MAX_REFERENCE_IMAGES
+from domain.repositories import UnitOfWorkFactory
+
+REFERENCE_SIDE_PX = 2048
+
+
+class GenerationJobs:
+    """The steps. The job engine decides when and where they run, and that they run again."""
+
+    def __init__(
+        self,
+        unit_of_work: UnitOfWorkFactory,
+        library: PictureLibrary,
+        events: GenerationEvents,
+        calls: ProviderCalls,
+        clock: Clock,
+    ) -> None:
+        self._unit_of_work = unit_of_work
+        self._library = library
+        self._events = events
+        self._calls = calls
+        self._clock = clock
+
+    async def prepare(self, id: UUID) -> int:
+        """Pin the owner's reference images. Returns how many pictures to make: 0 when the generation has ended."""
+        generation = await self._running(id)
+        if generation is None:
+            return 0
+        await self._tell_state(generation, GenerationState.PREPARING)
+        if generation.identity is not None and not generation.references:
+            try:
+                await self._pin(generation)
+            except DomainError:
+                # A picture without the person's face is not what was asked for: stop before it costs money.
+                await self._events.end(generation, [failure(FailureCode.REFERENCE_UNREADABLE)])
+                return 0
+        await self._tell_state(generation, GenerationState.GENERATING)
+        return generation.options.n
+
+    async def make(self, id: UUID, index: int) -> None:
+        """Make one picture and put it into the library, or record why not."""
+        generation = await self._running(id)
+        if generation is None or index in await self._settled(id):
+            return
+        try:
+            receipt = await self._calls.paid_for(generation, index)
+            if await self._is_last(generation, index):
+                await self._tell_state(generation, GenerationState.STORING)
+            await self._keep(generation, index, receipt)
+        except PictureNotMade as not_made:
+            why = not_made.why
+            await self._events.tell(generation, EventDraft(index=index, stage=why.message, failure=why))
+
+    async def finish(self, id: UUID) -> None:
+        """Record the outcome, once every picture is settled."""
+        generation = await self._running(id)
+        if generation is None:
+            return
+        await self._events.end(generation)
+        await self._library.discard_keys([pin.key for pin in generation.references])
+
+    async def break_off(self, id: UUID) -> None:
+        """End a generation whose work broke in a way nobody foresaw, so that nobody waits for it."""
+        generation = await self._running(id)
+        if generation is not None:
+            await self._events.end(generation, [failure(FailureCode.INTERNAL, is_charged=True)])
+
+    async def _running(self, id: UUID) -> Generation | None:
+        async with self._unit_of_work(read_only=True) as work:
+            generation = await work.generations.load(id)
+        return None if generation is None or generation.state.is_terminal else generation
+
+    async def _settled(self, id: UUID) -> set[int | None]:
+        async with self._unit_of_work(read_only=True) as work:
+            return {event.index for event in await work.generations.outcomes(id)}
+
+    async def _is_last(self, generation: Generation, index: int) -> bool:
+        """Whether every other picture has arrived or failed."""
+        async with self._unit_of_work(read_only=True) as work:
+            arrived = {
+                attempt.index
+                for attempt in await work.generations.attempts_of([generation.id])
+                if attempt.outcome == SUCCEEDED
+            }
+        return len(arrived | await self._settled(generation.id) | {index}) == generation.options.n
+
+    async def _tell_state(self, generation: Generation, state: GenerationState) -> None:
+        await self._events.tell(generation, EventDraft(state, STAGES[state]))
+
+    async def _pin(self, generation: Generation) -> None:
+        """Keep copies of the references as providers get them; this also proves that each can be read."""
+        async with self._unit_of_work(read_only=True) as work:
+            slots = await work.reference_images.of_users([generation.owner_id])
+        pinned = []
+        for slot in slots[:MAX_REFERENCE_IMAGES]:
+            if slot.picture is None:
+                continue
+            data = await self._library.objects.get(slot.picture.key, self._library.limits.max_bytes)
+            copy = await self._library.imaging.for_provider(data, REFERENCE_SIDE_PX)
+            pin = PinnedReference(
+                key=f"{staging(generation)}/reference-{slot.order}",
+                sha256=slot.picture.sha256,
+                name=slot.name,
+                role=slot.role,
+                media_type=copy.media_type,
+                width_px=copy.width_px,
+                height_px=copy.height_px,
+            )
+            await self._library.objects.put(pin.key, copy.data, copy.media_type)
+            pinned.append(pin)
+        if not pinned:
+            raise ObjectMissing("The reference images are gone")
+        async with self._unit_of_work() as work:
+            await work.generations.pin_references(generation.id, pinned)
+            await work.commit()
+
+    async def _keep(self, generation: Generation, index: int, receipt: Receipt) -> None:
+        key = f"{staging(generation)}/{index}"
+        objects = self._library.objects
+        data = await self._calls.persistently(index, lambda: objects.get(key, MADE_LIMITS.max_bytes))
+        id = uuid5(generation.id, str(index))
+        try:
+            picture = await self._calls.persistently(
+                index, lambda: self._library.store_made(generation.community_id, data, id)
+            )
+        except InvalidImage:
+            raise PictureNotMade(failure(FailureCode.BAD_RESPONSE, is_charged=True).at(index)) from None
+        image = self._image(generation, index, id, picture, receipt)
+        done = EventDraft(index=index, stage=f"Picture {index + 1} of {generation.options.n} is done", image_id=id)
+        await self._events.tell(generation, done, image)
+        await self._library.discard_keys([key, f"{key}.json"])
+
+    def _image(self, generation: Generation, index: int, id: UUID, picture: Picture, receipt: Receipt) -> Image:
+        name = generation.identity["name"] if generation.identity else "picture"
+        recipe = Recipe(
+            prompt=generation.prompt,
+            structured_prompt=generation.structured_prompt,
+            prompt_version=generation.prompt_version,
+            revised_prompt=receipt.revised_prompt,
+            identity=generation.identity,
+            reference_hashes=tuple(pin.sha256 for pin in generation.references),
+            provider=generation.provider,
+            model=generation.model,
+            options={key: value for key, value in asdict(generation.options).items() if value is not None},
+            cost_micro_usd=receipt.cost_micro_usd,
+            parent_image_id=generation.parent_image_id,
+        )
+        return Image(
+            id=id,
+            community_id=generation.community_id,
+            owner_id=generation.owner_id,
+            source=ImageSource.GENERATED,
+            picture=picture,
+            filename=shown_filename(f"{name} {index + 1}", picture.media_type),
+            is_public=False,
+            recipe=recipe,
+            generation_id=generation.id,
+            generation_index=index,
+            created_at=self._clock.now(),
+        )

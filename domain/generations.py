@@ -1,0 +1,209 @@
+"""Generations: one request for 1-10 pictures, everything that became of it, and the events that tell it live.
+
+    QUEUED -> PREPARING -> GENERATING -> STORING -> SUCCEEDED
+                     └────────────┴──────────┴---> FAILED | REFUSED | CANCELLED
+
+Some pictures may succeed while others fail: the generation then SUCCEEDED, and lists the failures.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from domain.failures import REFUSALS, FailureCode, GenerationFailure
+from domain.pictures import Picture
+from domain.prompts import StructuredPrompt
+from domain.providers import ImageOptions, ProviderKind, ReferenceRole
+
+
+class GenerationState(StrEnum):
+    """How far a generation has come."""
+
+    QUEUED = "QUEUED"
+    PREPARING = "PREPARING"
+    GENERATING = "GENERATING"
+    STORING = "STORING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    REFUSED = "REFUSED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing more will happen."""
+        return self in TERMINAL
+
+
+TERMINAL = frozenset(
+    {GenerationState.SUCCEEDED, GenerationState.FAILED, GenerationState.REFUSED, GenerationState.CANCELLED}
+)
+
+STAGES = {
+    GenerationState.QUEUED: "Waiting for a free place",
+    GenerationState.PREPARING: "Reading the reference images",
+    GenerationState.GENERATING: "The provider is making the pictures",
+    GenerationState.STORING: "Storing the pictures",
+    GenerationState.SUCCEEDED: "Done",
+    GenerationState.FAILED: "Failed",
+    GenerationState.REFUSED: "Refused by the provider's content policy",
+    GenerationState.CANCELLED: "Cancelled",
+}
+"""Each state in words for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedReference:
+    """A reference image as it was when the work began: this copy, made for providers, and no other is sent.
+
+    `sha256` is that of the original the person uploaded.
+    """
+
+    key: str
+    sha256: str
+    name: str
+    role: ReferenceRole
+    media_type: str
+    width_px: int
+    height_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One request for pictures. `prompt` is what the provider is told; `identity` is a snapshot for the recipe."""
+
+    id: UUID
+    community_id: UUID
+    owner_id: UUID
+    requested_by_id: UUID
+    identity_id: UUID | None
+    provider: ProviderKind
+    model: str
+    prompt: str
+    structured_prompt: StructuredPrompt | None
+    prompt_version: int | None
+    identity: Mapping[str, object] | None
+    options: ImageOptions
+    parent_image_id: UUID | None
+    save_to_identity: bool
+    idempotency_key: str | None
+    input_hash: str
+    state: GenerationState
+    event_seq: int
+    references: tuple[PinnedReference, ...]
+    failures: tuple[GenerationFailure, ...]
+    expected_s: float | None
+    actual_cost_micro_usd: int | None
+    created_at: datetime
+    finished_at: datetime | None
+
+    def seconds_left(self, now: datetime) -> int | None:
+        """An estimate from the measured times of this model; None when there is none or nothing is left to wait for."""
+        return seconds_left(self.expected_s, self.created_at, now, self.state)
+
+
+def seconds_left(expected_s: float | None, created_at: datetime, now: datetime, state: GenerationState) -> int | None:
+    """Whole seconds until a generation that began at `created_at` should be done."""
+    if expected_s is None or state.is_terminal:
+        return None
+    return max(0, round(expected_s - (now - created_at).total_seconds()))
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationEvent:
+    """One step of progress. `seq` counts from 1 without gaps; the order of numbers is the order of commits."""
+
+    generation_id: UUID
+    seq: int
+    at: datetime
+    state: GenerationState
+    stage: str
+    index: int | None = None
+    preview: Picture | None = None
+    image_id: UUID | None = None
+    failure: GenerationFailure | None = None
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether this is the last event."""
+        return self.state.is_terminal
+
+
+@dataclass(frozen=True, slots=True)
+class EventDraft:
+    """An event before its number is drawn. A `state` of None keeps the generation's."""
+
+    state: GenerationState | None = None
+    stage: str | None = None
+    index: int | None = None
+    preview: Picture | None = None
+    image_id: UUID | None = None
+    failure: GenerationFailure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call to a provider, recorded before and after. `outcome` is STARTED, SUCCEEDED or a FailureCode."""
+
+    id: UUID
+    generation_id: UUID
+    index: int
+    number: int
+    provider: ProviderKind
+    model: str
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: str
+    provider_request_id: str | None
+    cost_micro_usd: int | None
+
+
+STARTED = "STARTED"
+SUCCEEDED = "SUCCEEDED"
+
+
+def final_state(images: int, failures: Sequence[GenerationFailure]) -> GenerationState:
+    """Where a generation ends: any picture is a success; refusals alone are a refusal; all else has failed."""
+    if images:
+        return GenerationState.SUCCEEDED
+    if failures and all(failure.code in REFUSALS for failure in failures):
+        return GenerationState.REFUSED
+    return GenerationState.FAILED
+
+
+def final_stage(state: GenerationState, images: int, requested: int) -> str:
+    """The last event's words."""
+    if state is GenerationState.SUCCEEDED and images < requested:
+        return f"Done: {images} of {requested} pictures"
+    return STAGES[state]
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When a failed call is made again: only what is safe and likely to help, with growing pauses."""
+
+    max_attempts: int = 4
+    first_pause_s: float = 1.0
+    max_pause_s: float = 60.0
+
+    def pause_s(self, failure: GenerationFailure, attempts_made: int, jitter: float) -> float | None:
+        """Seconds to wait before the next call, or None to give up. `jitter` is between 0 and 1.
+
+        A provider's Retry-After is kept to the second, and is given up on when it is longer than `max_pause_s`.
+        """
+        if not failure.is_retryable or failure.is_charged or attempts_made >= self.max_attempts:
+            return None
+        if failure.retry_after_s is not None:
+            return failure.retry_after_s + jitter if failure.retry_after_s <= self.max_pause_s else None
+        return min(self.max_pause_s, self.first_pause_s * 2.0 ** (attempts_made - 1)) * (0.5 + jitter / 2)
+
+
+def cost_of(attempts: Sequence[Attempt]) -> int | None:
+    """What the calls cost in micro-USD, as far as providers told; None when none did."""
+    costs = [attempt.cost_micro_usd for attempt in attempts if attempt.cost_micro_usd is not None]
+    return sum(costs) if costs else None
+
+
+class IdempotencyKeyTaken(Exception):
+    """The requester has used the idempotency key before; raised by the repository."""

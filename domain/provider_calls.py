@@ -1,0 +1,245 @@
+"""Calling a provider for one picture: attempts on record, previews passed on, retries where they are safe."""
+
+import asyncio
+import json
+import logging
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import TypeVar
+from uuid import uuid4
+
+from domain.errors import DomainError, ObjectMissing, StoreUnavailable
+from domain.failures import FailureCode, GenerationFailure, failure
+from domain.generation_events import GenerationEvents
+from domain.generations import STARTED, SUCCEEDED, Attempt, EventDraft, Generation, RetryPolicy
+from domain.library import MADE_LIMITS, PictureLibrary
+from domain.pictures import EncodedPicture
+from domain.ports import Clock
+from domain.providers import (
+    ImageProvider,
+    PictureArrived,
+    PictureFailed,
+    PictureRequest,
+    PreviewArrived,
+    ProviderEvent,
+    ProviderKind,
+    Reference,
+)
+from domain.repositories import UnitOfWorkFactory
+
+_log = logging.getLogger(__name__)
+
+MAX_REPEATED_CALLS = 1
+"""How often a call whose outcome a crash left unknown is made again."""
+
+Answer = TypeVar("Answer")
+
+
+class PictureNotMade(Exception):
+    """One picture of a generation is settled: it failed."""
+
+    def __init__(self, why: GenerationFailure) -> None:
+        super().__init__(why.message)
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a provider said beside the bytes it was paid for; stored next to them."""
+
+    revised_prompt: str | None
+    request_id: str | None
+    cost_micro_usd: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """How long and how often a provider is asked, and how long a store that is away is waited for."""
+
+    timeout_s: float = 300.0
+    calls: RetryPolicy = field(default_factory=RetryPolicy)
+    storing: RetryPolicy = field(default_factory=lambda: RetryPolicy(max_attempts=8, max_pause_s=30.0))
+
+
+def staging(generation: Generation) -> str:
+    """The folder of the objects that only the work on this generation needs."""
+    return f"{generation.community_id}/staging/{generation.id}"
+
+
+class ProviderCalls:
+    """Pays for a picture at most once, as far as that can be known, and keeps the bytes it paid for."""
+
+    def __init__(
+        self,
+        unit_of_work: UnitOfWorkFactory,
+        providers: Mapping[ProviderKind, ImageProvider],
+        library: PictureLibrary,
+        events: GenerationEvents,
+        clock: Clock,
+        limits: CallLimits,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._unit_of_work = unit_of_work
+        self._providers = providers
+        self._library = library
+        self._events = events
+        self._clock = clock
+        self._limits = limits
+        self._sleep = sleep
+
+    async def paid_for(self, generation: Generation, index: int) -> Receipt:
+        """The receipt of a picture whose bytes are staged, calling the provider unless an earlier call's are there.
+
+        Raises PictureNotMade.
+        """
+        return await self._staged(generation, index) or await self._call(generation, index)
+
+    async def _staged(self, generation: Generation, index: int) -> Receipt | None:
+        key = f"{staging(generation)}/{index}"
+        if not await self.persistently(index, lambda: self._library.objects.exists(key)):
+            return None
+        body = await self.persistently(index, lambda: self._library.objects.get(f"{key}.json", MADE_LIMITS.max_bytes))
+        return Receipt(**json.loads(body))
+
+    async def _call(self, generation: Generation, index: int) -> Receipt:
+        made = await self._close_unknown(generation, index)
+        request = PictureRequest(
+            model=generation.model,
+            prompt=generation.prompt,
+            options=generation.options,
+            index=index,
+            references=await self._references(generation, index),
+        )
+        while True:
+            made += 1
+            outcome = await self._attempt(generation, request, made)
+            if isinstance(outcome, Receipt):
+                return outcome
+            pause_s = self._limits.calls.pause_s(outcome, made, random.random())  # noqa: S311 - jitter, not a secret
+            if pause_s is None:
+                raise PictureNotMade(outcome.at(index))
+            stage = f"{outcome.message} Trying again in {max(1, round(pause_s))} s."
+            await self._events.tell(generation, EventDraft(index=index, stage=stage))
+            await self._sleep(pause_s)
+
+    async def _close_unknown(self, generation: Generation, index: int) -> int:
+        """Name the calls that a crash cut off; returns how many calls there were. Raises PictureNotMade."""
+        async with self._unit_of_work() as work:
+            every = await work.generations.attempts_of([generation.id])
+            attempts = [attempt for attempt in every if attempt.index == index]
+            for attempt in attempts:
+                if attempt.outcome == STARTED:
+                    await work.generations.finish_attempt(
+                        replace(attempt, outcome=FailureCode.UNKNOWN_CHARGED.value, finished_at=self._clock.now())
+                    )
+            await work.commit()
+        unknown = [attempt for attempt in attempts if attempt.outcome in {STARTED, FailureCode.UNKNOWN_CHARGED}]
+        if len(unknown) > MAX_REPEATED_CALLS:
+            raise PictureNotMade(failure(FailureCode.UNKNOWN_CHARGED, is_charged=True).at(index))
+        return len(attempts)
+
+    async def _references(self, generation: Generation, index: int) -> tuple[Reference, ...]:
+        references = []
+        for pin in generation.references:
+            try:
+                data = await self._library.objects.get(pin.key, MADE_LIMITS.max_bytes)
+            except StoreUnavailable:
+                raise PictureNotMade(failure(FailureCode.REFERENCE_UNREADABLE).at(index)) from None
+            picture = EncodedPicture(data, pin.media_type, pin.width_px, pin.height_px)
+            references.append(Reference(pin.name, pin.role, pin.sha256, picture))
+        return tuple(references)
+
+    async def _attempt(
+        self, generation: Generation, request: PictureRequest, number: int
+    ) -> Receipt | GenerationFailure:
+        attempt = Attempt(
+            id=uuid4(),
+            generation_id=generation.id,
+            index=request.index,
+            number=number,
+            provider=generation.provider,
+            model=generation.model,
+            started_at=self._clock.now(),
+            finished_at=None,
+            outcome=STARTED,
+            provider_request_id=None,
+            cost_micro_usd=None,
+        )
+        async with self._unit_of_work() as work:
+            await work.generations.add_attempt(attempt)
+            await work.commit()
+        event = await self._answer(generation, request)
+        outcome: Receipt | GenerationFailure
+        if isinstance(event, PictureArrived):
+            outcome = Receipt(event.revised_prompt, event.request_id, event.cost_micro_usd)
+            await self._stage(generation, request.index, event.data, outcome)
+            ended = replace(attempt, outcome=SUCCEEDED, cost_micro_usd=event.cost_micro_usd)
+        else:
+            outcome = event.failure
+            ended = replace(attempt, outcome=outcome.code.value)
+        async with self._unit_of_work() as work:
+            await work.generations.finish_attempt(
+                replace(ended, provider_request_id=event.request_id, finished_at=self._clock.now())
+            )
+            await work.commit()
+        return outcome
+
+    async def _answer(self, generation: Generation, request: PictureRequest) -> PictureArrived | PictureFailed:
+        """The provider's last word. An adapter that breaks its promises is an internal failure, not a crash."""
+        events = self._providers[generation.provider].generate(request)
+        try:
+            async with asyncio.timeout(self._limits.timeout_s):
+                answer = await self._listen(generation, request.index, events)
+        except TimeoutError:
+            return PictureFailed(failure(FailureCode.TIMEOUT, is_charged=True))
+        except Exception:
+            _log.exception("provider adapter failed", extra={"generation_id": str(generation.id)})
+            return PictureFailed(failure(FailureCode.INTERNAL, is_charged=True))
+        finally:
+            await events.aclose()
+        if isinstance(answer, PictureArrived) and not 0 < len(answer.data) <= MADE_LIMITS.max_bytes:
+            return PictureFailed(failure(FailureCode.BAD_RESPONSE, is_charged=True), answer.request_id)
+        return answer
+
+    async def _listen(
+        self, generation: Generation, index: int, events: AsyncGenerator[ProviderEvent, None]
+    ) -> PictureArrived | PictureFailed:
+        number = 0
+        async for event in events:
+            if not isinstance(event, PreviewArrived):
+                return event
+            number += 1
+            await self._show_preview(generation, index, number, event)
+        return PictureFailed(failure(FailureCode.EMPTY_RESULT, is_charged=True))
+
+    async def _show_preview(self, generation: Generation, index: int, number: int, event: PreviewArrived) -> None:
+        stem = f"{generation.community_id}/previews/{generation.id}/{index}-{number}-{uuid4().hex[:8]}"
+        try:
+            preview = await self._library.store_preview(stem, event.data)
+        except DomainError:
+            # A preview is a courtesy: a broken one, or a store that is away, must not cost the picture.
+            _log.warning("preview dropped", extra={"generation_id": str(generation.id), "index": index})
+            return
+        await self._events.tell(generation, EventDraft(index=index, stage=f"Preview {number}", preview=preview))
+
+    async def _stage(self, generation: Generation, index: int, data: bytes, receipt: Receipt) -> None:
+        # The receipt goes first: where the bytes are, it is there too.
+        key = f"{staging(generation)}/{index}"
+        body = json.dumps(asdict(receipt)).encode()
+        await self.persistently(index, lambda: self._library.objects.put(f"{key}.json", body, "application/json"))
+        await self.persistently(index, lambda: self._library.objects.put(key, data, "application/octet-stream"))
+
+    async def persistently(self, index: int, operation: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Wait for a store that is away: the picture is paid for. Raises PictureNotMade in the end."""
+        tried = 0
+        while True:
+            tried += 1
+            try:
+                return await operation()
+            except StoreUnavailable as error:
+                why = failure(FailureCode.STORAGE_UNAVAILABLE)
+                pause_s = self._limits.storing.pause_s(why, tried, random.random())  # noqa: S311 - jitter
+                if pause_s is None or isinstance(error, ObjectMissing):
+                    raise PictureNotMade(replace(why, is_charged=True, index=index)) from None
+                await self._sleep(pause_s)

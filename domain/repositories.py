@@ -1,0 +1,263 @@
+"""The questions the rules ask of the database, and the unit of work in which they are asked.
+
+Every `get` raises NotFound for what is missing or out of the scope's reach. Lists of loaders come unordered unless
+said otherwise. Nothing is kept unless `commit` is called.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
+    from uuid import UUID
+
+    from domain.failures import GenerationFailure
+    from domain.generations import Attempt, EventDraft, Generation, GenerationEvent, PinnedReference
+    from domain.identities import Identity
+    from domain.images import Image, ImageScope
+    from domain.pages import Page, PageRequest
+    from domain.prompts import Prompt, PromptType
+    from domain.providers import ProviderKind
+    from domain.reference_images import ReferenceImage
+    from domain.users import Community, Scope, User, Viewer
+
+
+class UserRepository(Protocol):
+    """Communities and users."""
+
+    async def add_community(self, community: Community) -> None:
+        """Store a new community."""
+
+    async def add(self, user: User, password_hash: str | None) -> None:
+        """Store a new user; without a hash they can't sign in by password. Raises Conflict when the e-mail is taken."""
+
+    async def get(self, id: UUID) -> User:
+        """A user of any community: for tokens, never for what a caller names."""
+
+    async def acted_for(self, viewer: Viewer, user_id: UUID | None) -> User:
+        """The viewer, or the user of the community whom an admin names; for a member anyone else is not found."""
+
+    async def by_external_id(self, subject: str) -> User | None:
+        """The user an external issuer calls `subject`."""
+
+    async def add_external(self, user: User, subject: str) -> None:
+        """Store a first-seen user of an external issuer. Raises Conflict when another request was faster."""
+
+    async def credentials(self, email: str) -> tuple[User, str] | None:
+        """The user with this e-mail, and their password hash, when they have one."""
+
+    async def of_email(self, email: str) -> User | None:
+        """The user with this e-mail."""
+
+    async def by_ids(self, community_id: UUID, ids: Sequence[UUID]) -> Sequence[User]:
+        """Those of the users that belong to the community."""
+
+    async def test_users(self, community_id: UUID) -> Sequence[User]:
+        """The community's test users, by name."""
+
+    async def communities(self, ids: Sequence[UUID]) -> Sequence[Community]:
+        """The communities asked for."""
+
+    async def community_named(self, name: str) -> Community | None:
+        """The community with this name."""
+
+    async def count(self) -> int:
+        """How many users there are."""
+
+    async def revoke_tokens(self, id: UUID, before: datetime) -> None:
+        """From now on tokens of the user issued before that moment are dead."""
+
+    async def tokens_valid_after(self, ids: Sequence[UUID]) -> dict[UUID, datetime]:
+        """Since when each user's tokens are valid; users that are gone are left out."""
+
+
+class ReferenceImageRepository(Protocol):
+    """Slots of reference images."""
+
+    async def taken_orders(self, user_id: UUID) -> set[int]:
+        """The slots that are in use."""
+
+    async def add(self, reference_image: ReferenceImage) -> None:
+        """Store a new slot. Raises SlotTaken when (user, order) is there already."""
+
+    async def get(self, scope: Scope, id: UUID, *, for_update: bool = False) -> ReferenceImage:
+        """One slot, locked against others until the unit of work ends when asked for."""
+
+    async def update(self, reference_image: ReferenceImage) -> None:
+        """Store a slot's new values. Raises SlotTaken."""
+
+    async def delete(self, id: UUID) -> None:
+        """Remove a slot."""
+
+    async def by_ids(self, scope: Scope, ids: Sequence[UUID]) -> Sequence[ReferenceImage]:
+        """Those of the slots that the scope reaches."""
+
+    async def of_users(self, user_ids: Sequence[UUID]) -> Sequence[ReferenceImage]:
+        """Every slot of the users, by order."""
+
+
+class IdentityRepository(Protocol):
+    """Identities."""
+
+    async def add(self, identity: Identity) -> None:
+        """Store a new identity."""
+
+    async def get(self, scope: Scope, id: UUID, *, for_update: bool = False) -> Identity:
+        """One identity, locked against others until the unit of work ends when asked for."""
+
+    async def update(self, identity: Identity) -> None:
+        """Store an identity's new values."""
+
+    async def set_image(self, id: UUID, image_id: UUID, at: datetime) -> None:
+        """Make an image the portrait; does nothing when the identity is gone."""
+
+    async def delete(self, id: UUID) -> None:
+        """Remove an identity; its generations stay, without it."""
+
+    async def by_ids(self, scope: Scope, ids: Sequence[UUID]) -> Sequence[Identity]:
+        """Those of the identities that the scope reaches."""
+
+    async def of_users(self, user_ids: Sequence[UUID]) -> Sequence[Identity]:
+        """Every identity of the users, the oldest first."""
+
+
+class PromptRepository(Protocol):
+    """Versions of templates: a community's own, and the built-in ones."""
+
+    async def add(self, prompt: Prompt) -> None:
+        """Store a new version. Raises VersionTaken when (community, type, version) is there already."""
+
+    async def get(self, community_id: UUID, id: UUID) -> Prompt:
+        """One version."""
+
+    async def latest_version(self, community_id: UUID | None, type: PromptType) -> int:
+        """The highest version there is, built-in ones included; 0 when there is none."""
+
+    async def active(self, community_id: UUID, type: PromptType) -> Prompt:
+        """The highest active version."""
+
+    async def set_active(self, id: UUID, is_active: bool) -> None:
+        """Use a version, or stop using it."""
+
+    async def list(self, community_id: UUID, type: PromptType | None) -> Sequence[Prompt]:
+        """All versions, by type and then the newest first."""
+
+    async def by_ids(self, community_id: UUID, ids: Sequence[UUID]) -> Sequence[Prompt]:
+        """Those of the versions that the community has."""
+
+
+class ImageRepository(Protocol):
+    """Images of the library."""
+
+    async def add(self, image: Image) -> None:
+        """Store a new image; repeating one of a generation (same generation and index) changes nothing."""
+
+    async def get_visible(self, scope: Scope, id: UUID) -> Image:
+        """One image in reach of the scope, or public in its community."""
+
+    async def visible_by_ids(self, scope: Scope, ids: Sequence[UUID]) -> Sequence[Image]:
+        """Those of the images in reach of the scope, or public in its community."""
+
+    async def by_ids(self, community_id: UUID, ids: Sequence[UUID]) -> Sequence[Image]:
+        """Images that an object the viewer may see refers to."""
+
+    async def of_generations(self, generation_ids: Sequence[UUID]) -> Sequence[Image]:
+        """What the generations made, by index."""
+
+    async def page(self, viewer: Viewer, scope: ImageScope, page: PageRequest) -> Page[Image]:
+        """The viewer's own images, or the community's public ones, the newest first; one statement."""
+
+    async def count(self, viewer: Viewer, scope: ImageScope) -> int:
+        """How many images such a list has in all."""
+
+
+class GenerationRepository(Protocol):
+    """Generations, their events and their attempts."""
+
+    async def add(self, generation: Generation) -> None:
+        """Store a new generation. Raises IdempotencyKeyTaken when the requester used the key before."""
+
+    async def of_key(self, requested_by_id: UUID, idempotency_key: str) -> Generation | None:
+        """The requester's generation with this idempotency key."""
+
+    async def get(self, scope: Scope, id: UUID) -> Generation:
+        """One generation."""
+
+    async def load(self, id: UUID) -> Generation | None:
+        """One generation of any community: for the work on it, never for what a caller names."""
+
+    async def by_ids(self, scope: Scope, ids: Sequence[UUID]) -> Sequence[Generation]:
+        """Those of the generations that the scope reaches."""
+
+    async def page(self, viewer: Viewer, page: PageRequest) -> Page[Generation]:
+        """The viewer's generations, the newest first; one statement."""
+
+    async def running(self, owner_id: UUID) -> Sequence[Generation]:
+        """The owner's generations that have not ended."""
+
+    async def append(self, id: UUID, at: datetime, draft: EventDraft) -> GenerationEvent | None:
+        """Draw the next number and store the event, moving the state with it.
+
+        Returns None, and stores nothing, when the generation has ended or the state would go backwards.
+        """
+
+    async def pin_references(self, id: UUID, references: Sequence[PinnedReference]) -> None:
+        """Fix which objects the work sends."""
+
+    async def finish(
+        self, id: UUID, at: datetime, draft: EventDraft, failures: Sequence[GenerationFailure], cost_micro_usd: int | None
+    ) -> GenerationEvent | None:
+        """Store the terminal event with the outcome. Returns None when the generation had ended before."""
+
+    async def events(self, id: UUID, after: int, limit: int) -> Sequence[GenerationEvent]:
+        """Events with a number above `after`, in order."""
+
+    async def outcomes(self, id: UUID) -> Sequence[GenerationEvent]:
+        """The events that settled a picture: those with an image, and those with a failure of one index."""
+
+    async def last_seqs(self, ids: Sequence[UUID]) -> dict[UUID, int]:
+        """The number of each generation's newest event."""
+
+    async def add_attempt(self, attempt: Attempt) -> None:
+        """Record that a call begins."""
+
+    async def finish_attempt(self, attempt: Attempt) -> None:
+        """Record how a call ended."""
+
+    async def attempts_of(self, generation_ids: Sequence[UUID]) -> Sequence[Attempt]:
+        """Every call made for the generations, by index and number."""
+
+    async def typical_seconds(self, provider: ProviderKind, model: str) -> float | None:
+        """The mean time of the model's latest successful calls, in seconds."""
+
+
+class UnitOfWork(Protocol):
+    """One short transaction. Rolled back unless committed; usable again after neither."""
+
+    users: UserRepository
+    reference_images: ReferenceImageRepository
+    identities: IdentityRepository
+    prompts: PromptRepository
+    images: ImageRepository
+    generations: GenerationRepository
+    jobs: JobQueue
+
+    async def commit(self) -> None:
+        """Keep everything."""
+
+
+class UnitOfWorkFactory(Protocol):
+    """Opens units of work."""
+
+    def __call__(self, *, read_only: bool = False) -> AbstractAsyncContextManager[UnitOfWork]:
+        """A new unit of work. A read-only one takes no locks and can't commit."""
+
+
+class JobQueue(Protocol):
+    """Durable jobs, put in line in the same transaction as the rows they work on."""
+
+    async def enqueue_generation(self, generation: Generation) -> None:
+        """Have a worker run the generation, once this unit of work is committed."""

@@ -1,0 +1,65 @@
+"""Communities and their users, and who may act for whom."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class Role(StrEnum):
+    """What a user may do in their community."""
+
+    MEMBER = "MEMBER"
+    ADMIN = "ADMIN"
+
+
+@dataclass(frozen=True, slots=True)
+class Community:
+    """The tenant: nothing is ever seen outside its community."""
+
+    id: UUID
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person, or a test user that admins try things with. Tokens issued before `tokens_valid_after` are dead."""
+
+    id: UUID
+    community_id: UUID
+    email: str
+    name: str
+    role: Role
+    is_test: bool
+    created_at: datetime
+    tokens_valid_after: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a viewer may reach: one community, and in it one owner's things, or everybody's when `owner_id` is None."""
+
+    community_id: UUID
+    owner_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """The signed-in user on whose behalf an operation runs."""
+
+    user: User
+
+    @property
+    def id(self) -> UUID:
+        """The user's id."""
+        return self.user.id
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the viewer may act for the others in the community."""
+        return self.user.role is Role.ADMIN
+
+    @property
+    def scope(self) -> Scope:
+        """A member reaches their own things; an admin those of the whole community."""
+        return Scope(self.user.community_id, None if self.is_admin else self.user.id)
