@@ -1,0 +1,254 @@
+"""The settings: every one typed and described here, read from the environment and, below it, from `.env`.
+
+A setting's key is its field's name in capitals. An empty value counts as not set.
+"""
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+
+from domain.providers import ProviderKind
+
+MIN_SECRET_CHARS = 32
+SECRET_FILE = "secret.key"  # noqa: S105  a file's name
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message names its key and what is expected, never its value."""
+
+
+def _web_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be an http:// or https:// address")
+    return value.rstrip("/")
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("sqlite:///", "postgresql://", "postgres://")):
+        raise ValueError("must start with sqlite:/// or postgresql://")
+    return value
+
+
+def _long_secret(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < MIN_SECRET_CHARS:
+        raise ValueError(f"must have at least {MIN_SECRET_CHARS} characters")
+    return value
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _listed(value: object) -> object:
+    return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+
+WebUrl = Annotated[str, AfterValidator(_web_url)]
+Seconds = Annotated[int, Field(gt=0, le=366 * 86_400)]
+
+
+class Settings(BaseModel):
+    """Everything an operator can choose. What depends on another setting has a default that says so."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=str.upper, validate_default=True, str_strip_whitespace=True)
+
+    # The server
+    host: str = Field("127.0.0.1", description="Address the server listens on; `0.0.0.0` for every interface.")
+    port: int = Field(8000, ge=1, le=65_535, description="Port the server listens on, 1 to 65535.")
+    public_url: WebUrl = Field(
+        default_factory=lambda given: f"http://localhost:{given['port']}",
+        description="Address under which clients reach the server; `http://localhost:PORT` when not set.",
+    )
+    data_dir: Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())] = Field(
+        Path("data"),
+        alias="ATELIER_DATA_DIR",
+        description="Folder for the SQLite database, local files and the generated secret key.",
+    )
+    database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(
+        default_factory=lambda given: SecretStr(f"sqlite:///{given['data_dir'] / 'atelier.db'}"),
+        description="`postgresql://user:password@host/name`, or `sqlite:///path`; SQLite in the data folder when not set.",
+    )
+    database_pool_size: PositiveInt = Field(10, description="Connections to PostgreSQL that a process keeps at most.")
+    secret_key: Annotated[SecretStr, AfterValidator(_long_secret)] | None = Field(
+        None,
+        description=f"Signs tokens and file addresses; at least {MIN_SECRET_CHARS} characters, the same in every process. "
+        "Generated and kept in the data folder when not set; must be set with PostgreSQL.",
+    )
+    cors_origins: Annotated[tuple[WebUrl, ...], BeforeValidator(_listed)] = Field(
+        (), description="Origins of browser clients on other sites, separated by commas."
+    )
+    graphiql: bool = Field(True, description="Serve GraphiQL to browsers at `/graphql`: true or false.")
+    introspection: bool = Field(True, description="Answer introspection queries: true or false.")
+    seed_samples: bool = Field(
+        default_factory=lambda given: given["database_url"].get_secret_value().startswith("sqlite"),
+        description="Fill an empty database with a community, test users and identities; true with SQLite when not set.",
+    )
+    log_format: Literal["console", "json"] | None = Field(
+        None, description="`console` or `json`; by whether the output is a terminal when not set."
+    )
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = Field(
+        "INFO", description="Least level that is logged: DEBUG, INFO, WARNING or ERROR."
+    )
+
+    # Accounts
+    token_ttl_seconds: Seconds = Field(86_400, description="How long a token of ours is valid, in seconds.")
+    jwt_jwks_url: WebUrl | None = Field(
+        None,
+        description="Keys of an external token issuer (JWKS); with it, `JWT_ISSUER` and `JWT_AUDIENCE` are needed.",
+    )
+    jwt_issuer: str | None = Field(None, description="The `iss` that an external token must carry.")
+    jwt_audience: str | None = Field(None, description="The `aud` that an external token must carry.")
+    jwt_role_claim: str = Field("role", description="Claim of an external token with the user's role or list of roles.")
+    jwt_admin_role: str = Field("admin", description="Value of that claim that makes the user an admin.")
+
+    # Providers
+    openai_api_key: SecretStr | None = Field(None, description="Key for OpenAI; without it the provider can't be used.")
+    openai_base_url: WebUrl | None = Field(
+        None, description="Another address for the OpenAI interface; OpenAI's own when not set."
+    )
+    gemini_api_key: SecretStr | None = Field(None, description="Key for Gemini; without it the provider can't be used.")
+    default_provider: Annotated[ProviderKind, BeforeValidator(_upper)] = Field(
+        ProviderKind.OFFLINE, description="Provider of a request that names none: OFFLINE, OPENAI or GEMINI."
+    )
+    default_model: str | None = Field(
+        None, description="Model of a request that names none; the provider's own default when not set."
+    )
+    provider_timeout_seconds: Seconds = Field(300, description="How long one call to a provider may take, in seconds.")
+    worker_slots: PositiveInt = Field(200, description="Generations that a process works on at once.")
+    offline_crash: bool = Field(
+        False, description="Let the offline provider's word `[crash]` end the process (for tests): true or false."
+    )
+
+    # Limits
+    max_picture_bytes: PositiveInt = Field(20_000_000, description="Largest picture that is taken, in bytes.")
+    max_picture_pixels: PositiveInt = Field(50_000_000, description="Largest picture that is taken, in pixels.")
+    max_request_bytes: PositiveInt = Field(100_000_000, description="Largest request with uploads, in bytes.")
+    max_query_bytes: PositiveInt = Field(262_144, description="Largest request without uploads, in bytes.")
+
+    # Storage
+    storage_bucket_name: str | None = Field(
+        None, description="Bucket of an S3-compatible store; pictures are files in the data folder when not set."
+    )
+    storage_endpoint_url: WebUrl | None = Field(None, description="The store's address; AWS when not set.")
+    storage_region: str = Field("us-east-1", description="The bucket's region.")
+    storage_access_key_id: SecretStr | None = Field(
+        None, description="The store's access key; the machine's own role when neither half of the key is set."
+    )
+    storage_secret_access_key: SecretStr | None = Field(None, description="The secret half of the access key.")
+    storage_public_url_prefix: WebUrl | None = Field(
+        None,
+        description="Address before the object keys where the bucket is public; addresses are presigned when not set.",
+    )
+    storage_addressing_style: Literal["auto", "path", "virtual"] = Field(
+        "auto", description="How addresses name the bucket: `auto`, `path` or `virtual` (as host name)."
+    )
+    storage_url_ttl_seconds: Annotated[int, Field(ge=60, le=7 * 86_400)] = Field(
+        3600, description="How long the address of a picture is valid, 60 seconds to 7 days."
+    )
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        if self.is_postgres and self.secret_key is None:
+            raise ValueError("SECRET_KEY: is missing; with PostgreSQL every process needs the same one")
+        self._need_all("storage_", "storage_bucket_name")
+        for half, other in _HALVES:
+            if getattr(self, half) and not getattr(self, other):
+                raise ValueError(f"{other.upper()}: is missing, though {half.upper()} is set")
+        self._need_all("jwt_", "jwt_jwks_url", "jwt_issuer", "jwt_audience")
+        key = _PROVIDER_KEYS.get(self.default_provider)
+        if key and not getattr(self, key):
+            raise ValueError(f"{key.upper()}: is missing, though DEFAULT_PROVIDER is {self.default_provider}")
+        return self
+
+    def _need_all(self, prefix: str, *needed: str) -> None:
+        given = sorted(name for name in self.model_fields_set - _FOR_EVERY_STORE if name.startswith(prefix))
+        for name in needed:
+            if given and not getattr(self, name):
+                raise ValueError(f"{name.upper()}: is missing, though {given[0].upper()} is set")
+
+    @property
+    def is_postgres(self) -> bool:
+        """Whether this is the production way to run: PostgreSQL, several processes."""
+        return self.database_url.get_secret_value().startswith("postgres")
+
+
+_HALVES = (
+    ("storage_access_key_id", "storage_secret_access_key"),
+    ("storage_secret_access_key", "storage_access_key_id"),
+)
+_FOR_EVERY_STORE = {"storage_url_ttl_seconds"}
+_PROVIDER_KEYS = {ProviderKind.OPENAI: "openai_api_key", ProviderKind.GEMINI: "gemini_api_key"}
+
+
+def setting_keys() -> dict[str, FieldInfo]:
+    """Every setting by its key, in the order of the table."""
+    return {str(field.alias): field for field in Settings.model_fields.values()}
+
+
+def load_settings(environ: Mapping[str, str] = os.environ, env_file: Path = Path(".env")) -> Settings:
+    """The settings, from the environment before `.env`. Raises SettingsError."""
+    given = {**dotenv_values(env_file), **environ}
+    known = {key: value for key in setting_keys() if (value := (given.get(key) or "").strip())}
+    try:
+        return Settings.model_validate(known)
+    except ValidationError as problem:
+        raise SettingsError(_in_words(problem)) from None
+
+
+def _in_words(problem: ValidationError) -> str:
+    lines = []
+    for error in problem.errors(include_input=False, include_url=False):
+        if error["type"] == "default_factory_not_called":
+            continue  # it only follows from another line
+        message = error["msg"].removeprefix("Value error, ")
+        key = str(error["loc"][0]) if error["loc"] else ""
+        lines.append(f"  {key}: {message}. {setting_keys()[key].description}" if key else f"  {message}.")
+    return "\n".join(["The settings are not right:", *lines])
+
+
+def signing_key(settings: Settings) -> bytes:
+    """The key that signs tokens and file addresses; embedded it is made once and kept in the data folder."""
+    if settings.secret_key is not None:
+        return settings.secret_key.get_secret_value().encode()
+    path = settings.data_dir / SECRET_FILE
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(48))
+    except FileExistsError:
+        pass
+    key = path.read_bytes()
+    if len(key) < MIN_SECRET_CHARS:
+        raise SettingsError(f"The secret key in {path} is damaged. Remove the file to have a new one made.")
+    return key
+
+
+def settings_table() -> str:
+    """The settings as the Markdown table of the README."""
+    rows = [f"| `{key}` | {_default(field)} | {field.description} |" for key, field in setting_keys().items()]
+    return "\n".join(["| key | default | meaning |", "|---|---|---|", *rows])
+
+
+def _default(field: FieldInfo) -> str:
+    default: Any = field.default
+    if field.default_factory is not None or default is None or default == ():
+        return ""
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
