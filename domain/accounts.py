@@ -125,16 +125,20 @@ class Accounts:
             raise Unauthenticated("The token's user is gone") from None
 
     async def _external(self, claims: TokenClaims) -> User:
+        community = Community(uuid5(_EXTERNAL_COMMUNITIES, claims.community), claims.community)
         role = Role.ADMIN if claims.is_admin else Role.MEMBER
         async with self._unit_of_work(read_only=True) as work:
-            user = await work.users.by_external_id(claims.subject)
+            user = await work.users.by_external_id(community.id, claims.subject)
         if user is None:
-            user = await self._first_seen(claims, role)
-        # The role is the issuer's to say, with every token anew.
+            return await self._first_seen(claims, community, role)
+        if user.role is not role:
+            # The role is the issuer's to say, with every token anew.
+            async with self._unit_of_work() as work:
+                await work.users.set_role(user.id, role)
+                await work.commit()
         return replace(user, role=role)
 
-    async def _first_seen(self, claims: TokenClaims, role: Role) -> User:
-        community = Community(uuid5(_EXTERNAL_COMMUNITIES, claims.community), claims.community)
+    async def _first_seen(self, claims: TokenClaims, community: Community, role: Role) -> User:
         email = _normal(claims.email or f"{claims.subject}@{claims.community}")
         user = self._new(community.id, email, claims.name or email.partition("@")[0], role)
         try:
@@ -144,11 +148,11 @@ class Accounts:
                 await work.users.add_external(user, claims.subject)
                 await work.commit()
         except Conflict:
-            # Another request of the same newcomer was faster, or the address belongs to somebody else here.
+            # Another request of the same newcomer was faster, or the address is another user's there.
             async with self._unit_of_work(read_only=True) as work:
-                raced = await work.users.by_external_id(claims.subject)
+                raced = await work.users.by_external_id(community.id, claims.subject)
             if raced is None:
-                raise Unauthenticated("Another user here has the token's e-mail address") from None
+                raise Unauthenticated("Another user of the community has the token's e-mail address") from None
             return raced
         return user
 

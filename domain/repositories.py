@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from domain.prompts import Prompt, PromptType
     from domain.providers import ProviderKind
     from domain.reference_images import ReferenceImage
-    from domain.users import Community, Scope, User, Viewer
+    from domain.users import Community, Role, Scope, User, Viewer
 
 
 class UserRepository(Protocol):
@@ -32,7 +32,10 @@ class UserRepository(Protocol):
         """Store a new community."""
 
     async def add(self, user: User, password_hash: str | None) -> None:
-        """Store a new user; without a hash they can't sign in by password. Raises Conflict when the e-mail is taken."""
+        """Store a new user; without a hash they can't sign in by password.
+
+        Raises Conflict when the community, or anybody who signs in by password, has the e-mail address already.
+        """
 
     async def get(self, id: UUID) -> User:
         """A user of any community: for tokens, never for what a caller names."""
@@ -40,8 +43,8 @@ class UserRepository(Protocol):
     async def acted_for(self, viewer: Viewer, user_id: UUID | None) -> User:
         """The viewer, or the user of the community whom an admin names; for a member anyone else is not found."""
 
-    async def by_external_id(self, subject: str) -> User | None:
-        """The user an external issuer calls `subject`."""
+    async def by_external_id(self, community_id: UUID, subject: str) -> User | None:
+        """The user whom an external issuer calls `subject` in this community."""
 
     async def add_external(self, user: User, subject: str) -> None:
         """Store a first-seen user of an external issuer. Raises Conflict when another request was faster."""
@@ -57,6 +60,9 @@ class UserRepository(Protocol):
 
     async def test_users(self, community_id: UUID) -> Sequence[User]:
         """The community's test users, by name."""
+
+    async def set_role(self, id: UUID, role: Role) -> None:
+        """Give the user another role."""
 
     async def communities(self, ids: Sequence[UUID]) -> Sequence[Community]:
         """The communities asked for."""
