@@ -4,9 +4,10 @@ Each step first looks for what it has done before, so that repeating changes not
 """
 
 from dataclasses import asdict
+from functools import partial
 from uuid import UUID, uuid5
 
-from domain.errors import DomainError, InvalidImage, ObjectMissing
+from domain.errors import InvalidImage, ObjectMissing, StoreUnavailable
 from domain.failures import FailureCode, failure
 from domain.generation_events import GenerationEvents
 from domain.generations import (
@@ -54,9 +55,12 @@ class GenerationJobs:
         if generation.identity is not None and not generation.references:
             try:
                 await self._pin(generation)
-            except DomainError:
+            except (ObjectMissing, InvalidImage):
                 # A picture without the person's face is not what was asked for: stop before it costs money.
                 await self._events.end(generation, [failure(FailureCode.REFERENCE_UNREADABLE)])
+                return 0
+            except StoreUnavailable:
+                await self._events.end(generation, [failure(FailureCode.STORAGE_UNAVAILABLE)])
                 return 0
         await self._tell_state(generation, GenerationState.GENERATING)
         return generation.options.n
@@ -73,7 +77,11 @@ class GenerationJobs:
             await self._keep(generation, index, receipt)
         except PictureNotMade as not_made:
             why = not_made.why
-            await self._events.tell(generation, EventDraft(index=index, stage=why.message, failure=why))
+        except StoreUnavailable:
+            why = failure(FailureCode.STORAGE_UNAVAILABLE, is_charged=True)
+        else:
+            return
+        await self._events.tell(generation, EventDraft(index=index, stage=why.message, failure=why.at(index)))
 
     async def finish(self, id: UUID) -> None:
         """Record the outcome, once every picture is settled."""
@@ -119,7 +127,8 @@ class GenerationJobs:
         for slot in slots[:MAX_REFERENCE_IMAGES]:
             if slot.picture is None:
                 continue
-            data = await self._library.objects.get(slot.picture.key, self._library.limits.max_bytes)
+            read = partial(self._library.objects.get, slot.picture.key, MADE_LIMITS.max_bytes)
+            data = await self._calls.persistently(read)
             copy = await self._library.imaging.for_provider(data, REFERENCE_SIDE_PX)
             pin = PinnedReference(
                 key=f"{staging(generation)}/reference-{slot.order}",
@@ -130,7 +139,8 @@ class GenerationJobs:
                 width_px=copy.width_px,
                 height_px=copy.height_px,
             )
-            await self._library.objects.put(pin.key, copy.data, copy.media_type)
+            write = partial(self._library.objects.put, pin.key, copy.data, copy.media_type)
+            await self._calls.persistently(write)
             pinned.append(pin)
         if not pinned:
             raise ObjectMissing("The reference images are gone")
@@ -141,11 +151,11 @@ class GenerationJobs:
     async def _keep(self, generation: Generation, index: int, receipt: Receipt) -> None:
         key = f"{staging(generation)}/{index}"
         objects = self._library.objects
-        data = await self._calls.persistently(index, lambda: objects.get(key, MADE_LIMITS.max_bytes))
+        data = await self._calls.persistently(lambda: objects.get(key, MADE_LIMITS.max_bytes))
         id = uuid5(generation.id, str(index))
         try:
             picture = await self._calls.persistently(
-                index, lambda: self._library.store_made(generation.community_id, data, id)
+                lambda: self._library.store_made(generation.community_id, data, id)
             )
         except InvalidImage:
             raise PictureNotMade(failure(FailureCode.BAD_RESPONSE, is_charged=True).at(index)) from None

@@ -6,6 +6,7 @@ import logging
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 from uuid import uuid4
 
@@ -91,15 +92,15 @@ class ProviderCalls:
     async def paid_for(self, generation: Generation, index: int) -> Receipt:
         """The receipt of a picture whose bytes are staged, calling the provider unless an earlier call's are there.
 
-        Raises PictureNotMade.
+        Raises PictureNotMade, StoreUnavailable.
         """
         return await self._staged(generation, index) or await self._call(generation, index)
 
     async def _staged(self, generation: Generation, index: int) -> Receipt | None:
         key = f"{staging(generation)}/{index}"
-        if not await self.persistently(index, lambda: self._library.objects.exists(key)):
+        if not await self.persistently(lambda: self._library.objects.exists(key)):
             return None
-        body = await self.persistently(index, lambda: self._library.objects.get(f"{key}.json", MADE_LIMITS.max_bytes))
+        body = await self.persistently(lambda: self._library.objects.get(f"{key}.json", MADE_LIMITS.max_bytes))
         return Receipt(**json.loads(body))
 
     async def _call(self, generation: Generation, index: int) -> Receipt:
@@ -143,8 +144,8 @@ class ProviderCalls:
         references = []
         for pin in generation.references:
             try:
-                data = await self._library.objects.get(pin.key, MADE_LIMITS.max_bytes)
-            except StoreUnavailable:
+                data = await self.persistently(partial(self._library.objects.get, pin.key, MADE_LIMITS.max_bytes))
+            except ObjectMissing:
                 raise PictureNotMade(failure(FailureCode.REFERENCE_UNREADABLE).at(index)) from None
             picture = EncodedPicture(data, pin.media_type, pin.width_px, pin.height_px)
             references.append(Reference(pin.name, pin.role, pin.sha256, picture))
@@ -227,19 +228,21 @@ class ProviderCalls:
         # The receipt goes first: where the bytes are, it is there too.
         key = f"{staging(generation)}/{index}"
         body = json.dumps(asdict(receipt)).encode()
-        await self.persistently(index, lambda: self._library.objects.put(f"{key}.json", body, "application/json"))
-        await self.persistently(index, lambda: self._library.objects.put(key, data, "application/octet-stream"))
+        await self.persistently(lambda: self._library.objects.put(f"{key}.json", body, "application/json"))
+        await self.persistently(lambda: self._library.objects.put(key, data, "application/octet-stream"))
 
-    async def persistently(self, index: int, operation: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Wait for a store that is away: the picture is paid for. Raises PictureNotMade in the end."""
+    async def persistently(self, operation: Callable[[], Awaitable[Answer]]) -> Answer:
+        """The operation's answer, waiting for a store that is away. Raises StoreUnavailable in the end."""
         tried = 0
         while True:
             tried += 1
             try:
                 return await operation()
-            except StoreUnavailable as error:
+            except ObjectMissing:
+                raise
+            except StoreUnavailable:
                 why = failure(FailureCode.STORAGE_UNAVAILABLE)
                 pause_s = self._limits.storing.pause_s(why, tried, random.random())  # noqa: S311 - jitter
-                if pause_s is None or isinstance(error, ObjectMissing):
-                    raise PictureNotMade(replace(why, is_charged=True, index=index)) from None
+                if pause_s is None:
+                    raise
                 await self._sleep(pause_s)
