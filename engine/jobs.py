@@ -1,0 +1,171 @@
+"""Generations as DBOS workflows: durable from the transaction that asked for them.
+
+The steps repeat themselves safely, so a step that fails is simply run again, and a workflow that a crash cut off goes
+on from its last finished step when the process is back. DBOS's traps are listed in `docs/decisions`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from uuid import UUID
+
+import sqlalchemy as sa
+from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions, StepOptions
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.generation_jobs import GenerationJobs
+from domain.generations import Generation
+from domain.providers import ProviderKind
+from domain.repositories import JobQueue
+from engine.locks import WorkerLock
+
+_log = logging.getLogger(__name__)
+
+APPLICATION = "atelier"
+# DBOS hands work only to workers of the version that asked for it: pinned, so that a deploy strands nothing.
+VERSION = "1"
+WORKFLOW = "generate"
+STEP_ATTEMPTS = 5
+MAX_THREADS = 64
+
+
+def queue_name(provider: ProviderKind) -> str:
+    """The queue of a provider's generations."""
+    return f"generations-{provider.lower()}"
+
+
+class DbosQueue:
+    """Puts generations in line, on the connection of the unit of work that stores them."""
+
+    def __init__(self, client: DBOSClient, connection: AsyncConnection) -> None:
+        self._client = client
+        self._connection = connection
+
+    async def enqueue_generation(self, generation: Generation) -> None:
+        """Have a worker run the generation, once the connection's transaction is committed."""
+        options = EnqueueOptions(
+            workflow_name=WORKFLOW,
+            queue_name=queue_name(generation.provider),
+            workflow_id=str(generation.id),
+            app_version=VERSION,
+        )
+        await self._connection.run_sync(
+            lambda connection: self._client.enqueue_in_transaction(connection, options, str(generation.id))
+        )
+
+
+def job_queues(engine: sa.Engine) -> Callable[[AsyncConnection], JobQueue]:
+    """What units of work make their job queues with."""
+    client = DBOSClient(
+        system_database_engine=engine,
+        serializer=DBOSPortableJSONSerializer(),
+        application_name=APPLICATION,
+        lazy=True,
+    )
+    return lambda connection: DbosQueue(client, connection)
+
+
+def migrate(engine: sa.Engine) -> None:
+    """Create or upgrade DBOS's own tables beside ours."""
+    DBOS(config=_config(engine, "migration"))
+    try:
+        DBOS.launch()
+    finally:
+        DBOS.destroy(destroy_registry=True)
+
+
+def _config(engine: sa.Engine, executor_id: str) -> DBOSConfig:
+    return DBOSConfig(
+        name=APPLICATION,
+        system_database_engine=engine,
+        system_database_url=None,
+        executor_id=executor_id,
+        application_version=VERSION,
+        serializer=DBOSPortableJSONSerializer(),
+        use_listen_notify=False,
+        max_executor_threads=MAX_THREADS,
+        log_level="WARNING",
+    )
+
+
+class JobEngine:
+    """Runs generations in this process, on the event loop that starts it."""
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        jobs: GenerationJobs,
+        providers: Iterable[ProviderKind],
+        *,
+        executor_id: str,
+        slots: int,
+        poll_s: float,
+    ) -> None:
+        self._engine = engine
+        self._jobs = jobs
+        self._providers = list(providers)
+        self._executor_id = executor_id
+        self._slots = slots
+        self._poll_s = poll_s
+        self._lock = WorkerLock(engine, executor_id)
+        self._running: set[asyncio.Task[None]] = set()
+
+    @property
+    def running(self) -> int:
+        """How many generations this process is working on."""
+        return len(self._running)
+
+    async def start(self) -> None:
+        """Take up what an earlier process left, and listen for more. Raises AnotherWorker."""
+        self._lock.acquire()
+        DBOS(config=_config(self._engine, self._executor_id))
+        DBOS.workflow(name=WORKFLOW)(self._workflow())
+        # On the loop's own thread: DBOS runs workflows on the loop that launched it.
+        DBOS.launch()
+        for provider in self._providers:
+            await DBOS.register_queue_async(
+                queue_name(provider),
+                worker_concurrency=self._slots,
+                polling_interval_sec=self._poll_s,
+                on_conflict="always_update",
+            )
+
+    async def aclose(self, drain_s: float) -> None:
+        """Claim nothing new, give running work `drain_s` seconds, then cut it off; the next start goes on with it."""
+        stopping = asyncio.create_task(asyncio.to_thread(DBOS.destroy, destroy_registry=True))
+        if self._running:
+            await asyncio.wait(self._running, timeout=drain_s)
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await stopping
+        self._lock.release()
+
+    def _workflow(self) -> "Callable[[str], object]":
+        async def generate(generation_id: str) -> None:
+            task = asyncio.current_task()
+            if task:
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
+            await self._generate(UUID(generation_id))
+
+        return generate
+
+    async def _generate(self, id: UUID) -> None:
+        try:
+            pictures = await DBOS.run_step_async(_step("prepare"), self._jobs.prepare, id)
+            # Numbers are drawn in order before anything runs, so that a resumed workflow finds each step's result.
+            steps = [DBOS.reserve_step() for _ in range(pictures)]
+            await asyncio.gather(
+                *(step.run_async(_step("make"), self._jobs.make, id, index) for index, step in enumerate(steps))
+            )
+            await DBOS.run_step_async(_step("finish"), self._jobs.finish, id)
+        except Exception:
+            _log.exception("generation broken off", extra={"generation_id": str(id)})
+            with suppress(Exception):
+                await DBOS.run_step_async(_step("break_off"), self._jobs.break_off, id)
+
+
+def _step(name: str) -> StepOptions:
+    return StepOptions(name=name, retries_allowed=True, max_attempts=STEP_ATTEMPTS, interval_seconds=0.5)
