@@ -125,6 +125,9 @@ class Settings(BaseModel):
         None, description="Another address for the OpenAI interface; OpenAI's own when not set."
     )
     gemini_api_key: SecretStr | None = Field(None, description="Key for Gemini; without it the provider can't be used.")
+    gemini_base_url: WebUrl | None = Field(
+        None, description="Another address for the Gemini interface; Google's own when not set."
+    )
     default_provider: Annotated[ProviderKind, BeforeValidator(_upper)] = Field(
         ProviderKind.OFFLINE, description="Provider of a request that names none: OFFLINE, OPENAI or GEMINI."
     )
@@ -133,6 +136,14 @@ class Settings(BaseModel):
     )
     provider_timeout_seconds: Seconds = Field(300, description="How long one call to a provider may take, in seconds.")
     worker_slots: PositiveInt = Field(200, description="Generations that a process works on at once.")
+    worker_id: str | None = Field(
+        None,
+        alias="ATELIER_WORKER_ID",
+        description="Name of this worker, the same after a restart; the host's name when not set. One process per name.",
+    )
+    worker_drain_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
+        10, description="How long a stopping process waits for its running generations; the next start goes on with them."
+    )
     offline_crash: bool = Field(
         False, description="Let the offline provider's word `[crash]` end the process (for tests): true or false."
     )
@@ -150,9 +161,9 @@ class Settings(BaseModel):
     storage_endpoint_url: WebUrl | None = Field(None, description="The store's address; AWS when not set.")
     storage_region: str = Field("us-east-1", description="The bucket's region.")
     storage_access_key_id: SecretStr | None = Field(
-        None, description="The store's access key; the machine's own role when neither half of the key is set."
+        None, description="The store's access key; needed with a bucket."
     )
-    storage_secret_access_key: SecretStr | None = Field(None, description="The secret half of the access key.")
+    storage_secret_access_key: SecretStr | None = Field(None, description="The secret half of the key; needed with it.")
     storage_public_url_prefix: WebUrl | None = Field(
         None,
         description="Address before the object keys where the bucket is public; addresses are presigned when not set.",
@@ -168,10 +179,9 @@ class Settings(BaseModel):
     def _belong_together(self) -> Self:
         if self.is_postgres and self.secret_key is None:
             raise ValueError("SECRET_KEY: is missing; with PostgreSQL every process needs the same one")
-        self._need_all("storage_", "storage_bucket_name")
-        for half, other in _HALVES:
-            if getattr(self, half) and not getattr(self, other):
-                raise ValueError(f"{other.upper()}: is missing, though {half.upper()} is set")
+        self._need_all(
+            "storage_", "storage_bucket_name", "storage_access_key_id", "storage_secret_access_key"
+        )
         self._need_all("jwt_", "jwt_jwks_url", "jwt_issuer", "jwt_audience")
         key = _PROVIDER_KEYS.get(self.default_provider)
         if key and not getattr(self, key):
@@ -190,10 +200,6 @@ class Settings(BaseModel):
         return self.database_url.get_secret_value().startswith("postgres")
 
 
-_HALVES = (
-    ("storage_access_key_id", "storage_secret_access_key"),
-    ("storage_secret_access_key", "storage_access_key_id"),
-)
 _FOR_EVERY_STORE = {"storage_url_ttl_seconds"}
 _PROVIDER_KEYS = {ProviderKind.OPENAI: "openai_api_key", ProviderKind.GEMINI: "gemini_api_key"}
 

@@ -81,20 +81,23 @@ class _Sources:
 
 
 class GenerationRequests:
-    """Asking for pictures: everything that can be known beforehand is checked before anything is paid for."""
+    """Asking for pictures: everything that can be known beforehand is checked before anything is paid for.
+
+    `default` is the provider, and its model when not the provider's own choice, for requests that name none.
+    """
 
     def __init__(
         self,
         unit_of_work: UnitOfWorkFactory,
         providers: Mapping[ProviderKind, ImageProvider],
-        default_provider: ProviderKind,
+        default: tuple[ProviderKind, str | None],
         objects: ObjectStore,
         bus: EventBus,
         clock: Clock,
     ) -> None:
         self._unit_of_work = unit_of_work
         self._providers = providers
-        self._default_provider = default_provider
+        self._default_provider, self._default_model = default
         self._objects = objects
         self._bus = bus
         self._clock = clock
@@ -128,7 +131,8 @@ class GenerationRequests:
     def _chosen(self, wish: GenerateImage) -> tuple[ImageProvider, ImageModel]:
         kind = wish.provider or self._provider_of(wish.model) or self._default_provider
         provider = usable(self._providers[kind])
-        return provider, provider.model(wish.model or provider.models[0].id)
+        default = self._default_model if kind is self._default_provider else None
+        return provider, provider.model(wish.model or default or provider.models[0].id)
 
     def _provider_of(self, model: str | None) -> ProviderKind | None:
         for kind, provider in self._providers.items():

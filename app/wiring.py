@@ -1,0 +1,185 @@
+"""Settings to adapters to services: the one place where every part of the house is seen."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from app.settings import Settings, signing_key
+from domain.accounts import Accounts
+from domain.generation_events import GenerationEvents
+from domain.generation_jobs import GenerationJobs
+from domain.generation_requests import GenerationRequests
+from domain.identities import Identities
+from domain.library import PictureLibrary
+from domain.pictures import PictureLimits
+from domain.ports import ObjectStore
+from domain.prompts import Prompts
+from domain.provider_calls import CallLimits, ProviderCalls
+from domain.providers import ImageProvider, ProviderKind
+from domain.reference_images import ReferenceImages
+from domain.repositories import UnitOfWorkFactory
+from engine.hub import Hub, stop
+from engine.jobs import JobEngine, job_queues
+from providers.offline import OfflineProvider
+from providers.registry import Access, all_providers
+from storage.credentials import AnyTokens, Argon2Hasher, ExternalIssuer, ExternalTokens, OwnTokens
+from storage.database import Database, open_database
+from storage.imaging import PillowImaging
+from storage.objects.local import LocalObjectStore
+from storage.objects.s3 import S3ObjectStore, S3Settings
+
+EMBEDDED_POLL_S = 0.15
+PRODUCTION_POLL_S = 0.5
+BUS_POLL_S = 1.0
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """The present moment."""
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Atelier:
+    """Everything a process of the server consists of, wired together and not yet started."""
+
+    settings: Settings
+    clock: SystemClock
+    database: Database
+    unit_of_work: UnitOfWorkFactory
+    objects: ObjectStore
+    providers: dict[ProviderKind, ImageProvider]
+    accounts: Accounts
+    reference_images: ReferenceImages
+    identities: Identities
+    prompts: Prompts
+    requests: GenerationRequests
+    events: GenerationEvents
+    hub: Hub
+    engine: JobEngine
+
+    @asynccontextmanager
+    async def running(self, *, works: bool) -> AsyncIterator[None]:
+        """The process at work: following progress, and running jobs when it `works`. Raises AnotherWorker."""
+        polling = asyncio.create_task(self.hub.run())
+        try:
+            if works:
+                await self.engine.start()
+            try:
+                yield
+            finally:
+                if works:
+                    await self.engine.aclose(self.settings.worker_drain_seconds)
+        finally:
+            await stop(polling)
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """Let go of every connection."""
+        for provider in self.providers.values():
+            await provider.aclose()
+        await self.database.aclose()
+
+
+def compose(settings: Settings) -> Atelier:
+    """The server's parts for these settings. Touches nothing but the signing key's file."""
+    clock = SystemClock()
+    database = open_database(settings.database_url.get_secret_value(), settings.database_pool_size)
+    unit_of_work = database.unit_of_work(job_queues(database.sync_engine()))
+    objects = _object_store(settings, clock)
+    providers = _providers(settings)
+    limits = PictureLimits(settings.max_picture_bytes, settings.max_picture_pixels)
+    library = PictureLibrary(objects, PillowImaging(), limits)
+    hub = Hub(unit_of_work, BUS_POLL_S)
+    events = GenerationEvents(unit_of_work, hub, clock)
+    calls = ProviderCalls(
+        unit_of_work, providers, library, events, clock, CallLimits(timeout_s=settings.provider_timeout_seconds)
+    )
+    jobs = GenerationJobs(unit_of_work, library, events, calls, clock)
+    return Atelier(
+        settings=settings,
+        clock=clock,
+        database=database,
+        unit_of_work=unit_of_work,
+        objects=objects,
+        providers=providers,
+        accounts=_accounts(settings, unit_of_work, clock),
+        reference_images=ReferenceImages(unit_of_work, library, clock),
+        identities=Identities(unit_of_work, library, clock),
+        prompts=Prompts(unit_of_work, clock),
+        requests=GenerationRequests(
+            unit_of_work, providers, (settings.default_provider, settings.default_model), objects, hub, clock
+        ),
+        events=events,
+        hub=hub,
+        engine=JobEngine(
+            database.sync_engine(),
+            jobs,
+            [kind for kind, provider in providers.items() if provider.models],
+            executor_id=settings.worker_id or (socket.gethostname() if settings.is_postgres else "local"),
+            slots=settings.worker_slots,
+            poll_s=PRODUCTION_POLL_S if settings.is_postgres else EMBEDDED_POLL_S,
+        ),
+    )
+
+
+def _object_store(settings: Settings, clock: SystemClock) -> ObjectStore:
+    key_id, secret = settings.storage_access_key_id, settings.storage_secret_access_key
+    if settings.storage_bucket_name is None or key_id is None or secret is None:
+        return LocalObjectStore(
+            settings.data_dir / "objects",
+            settings.public_url,
+            signing_key(settings),
+            clock,
+            url_ttl_s=settings.storage_url_ttl_seconds,
+        )
+    style = settings.storage_addressing_style
+    if style == "auto":
+        # AWS wants the bucket in the host name; other stores seldom have the DNS entries for it.
+        style = "path" if settings.storage_endpoint_url else "virtual"
+    return S3ObjectStore(
+        S3Settings(
+            bucket=settings.storage_bucket_name,
+            region=settings.storage_region,
+            access_key_id=key_id.get_secret_value(),
+            secret_access_key=secret.get_secret_value(),
+            endpoint_url=settings.storage_endpoint_url,
+            public_url_prefix=settings.storage_public_url_prefix,
+            addressing_style=style,
+            url_ttl_s=settings.storage_url_ttl_seconds,
+        ),
+        clock,
+    )
+
+
+def _providers(settings: Settings) -> dict[ProviderKind, ImageProvider]:
+    timeout_s = float(settings.provider_timeout_seconds)
+    openai, gemini = settings.openai_api_key, settings.gemini_api_key
+    return all_providers(
+        {
+            ProviderKind.OPENAI: Access(openai and openai.get_secret_value(), settings.openai_base_url, timeout_s),
+            ProviderKind.GEMINI: Access(gemini and gemini.get_secret_value(), settings.gemini_base_url, timeout_s),
+        },
+        OfflineProvider(allow_crash=settings.offline_crash),
+    )
+
+
+def _accounts(settings: Settings, unit_of_work: UnitOfWorkFactory, clock: SystemClock) -> Accounts:
+    own = OwnTokens(signing_key(settings), clock)
+    verifier: OwnTokens | AnyTokens = own
+    if settings.jwt_jwks_url and settings.jwt_issuer and settings.jwt_audience:
+        issuer = ExternalIssuer(
+            jwks_url=settings.jwt_jwks_url,
+            issuer=settings.jwt_issuer,
+            audience=settings.jwt_audience,
+            role_claim=settings.jwt_role_claim,
+            admin_role=settings.jwt_admin_role,
+        )
+        verifier = AnyTokens(own, ExternalTokens(issuer, clock))
+    ttl = timedelta(seconds=settings.token_ttl_seconds)
+    return Accounts(unit_of_work, Argon2Hasher(), own, verifier, clock, ttl)
