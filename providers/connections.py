@@ -12,7 +12,17 @@ MAX_ANSWER_BYTES = 128 * 1024 * 1024
 """A 4K PNG in base64 is about 45 MB; previews come on top."""
 
 _OWN_HEADERS = frozenset(
-    {"host", "accept", "connection", "content-length", "content-type", "transfer-encoding", "x-server-timeout"}
+    {
+        "host",
+        "accept",
+        "connection",
+        "content-length",
+        "content-type",
+        "transfer-encoding",
+        "x-server-timeout",
+        # openai looks on the sent request for its own mark that the plain response is wanted.
+        "x-stainless-raw-response",
+    }
 )
 
 

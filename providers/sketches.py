@@ -13,11 +13,13 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
 from domain.providers import ImageOptions, OutputFormat, PictureRequest, Reference
 
-MARK = "PLACEHOLDER \u2014 offline provider"
+MARK = "PLACEHOLDER / offline provider"
 PREVIEW_SIDE_PX = 512
 TIER_SIDES_PX = {"512": 512, "1K": 1024, "2K": 2048, "4K": 4096}
 MAX_PIXELS = 4096 * 4096
 MAX_LINES = 3
+# The sun's glow is drawn small and enlarged: softness needs no detail.
+GLOW_SCALE = 4
 
 Colour = tuple[int, int, int]
 # Sky above, sky below, sun, nearest hill.
@@ -98,16 +100,12 @@ def _palette(options: ImageOptions, dice: random.Random) -> str:
 
 def _draw_sun(image: Image.Image, dice: random.Random, colour: Colour, unit: float) -> None:
     x, y, radius = image.width * dice.uniform(0.2, 0.8), image.height * dice.uniform(0.22, 0.4), unit * 9
-    glow = Image.new("L", (max(image.width // 8, 1), max(image.height // 8, 1)))
+    glow = Image.new("L", (math.ceil(image.width / GLOW_SCALE), math.ceil(image.height / GLOW_SCALE)))
     for factor, strength in ((2.6, 60), (1.7, 110), (1.0, 255)):
-        box = [
-            (x - radius * factor) / 8,
-            (y - radius * factor) / 8,
-            (x + radius * factor) / 8,
-            (y + radius * factor) / 8,
-        ]
-        ImageDraw.Draw(glow).ellipse(box, fill=strength)
-    image.paste(colour, (0, 0), glow.filter(ImageFilter.GaussianBlur(unit / 10)).resize(image.size))
+        centre, reach = (x / GLOW_SCALE, y / GLOW_SCALE), radius * factor / GLOW_SCALE
+        ImageDraw.Draw(glow).circle(centre, reach, fill=strength)
+    glow = glow.filter(ImageFilter.GaussianBlur(unit / 5)).resize(image.size, Image.Resampling.BICUBIC)
+    image.paste(colour, (0, 0), glow)
 
 
 def _draw_hills(image: Image.Image, dice: random.Random, far: Colour, near: Colour) -> None:
