@@ -103,7 +103,7 @@ def test_a_wrong_value_is_named_with_what_is_expected(environ: dict[str, str], m
         ),
         (
             {"STORAGE_BUCKET_NAME": "b", "STORAGE_SECRET_ACCESS_KEY": "k"},
-            "STORAGE_ACCESS_KEY_ID: is missing, though STORAGE_SECRET_ACCESS_KEY is set.",
+            "STORAGE_ACCESS_KEY_ID: is missing, though STORAGE_BUCKET_NAME is set.",
         ),
         ({"JWT_ISSUER": "https://i.test"}, "JWT_JWKS_URL: is missing, though JWT_ISSUER is set."),
         (
@@ -125,8 +125,7 @@ def test_every_wrong_value_is_told_at_once() -> None:
 
 
 def test_whole_configurations_are_taken() -> None:
-    """A bucket alone (the machine's role), a bucket with its key, and an external issuer are all right."""
-    assert loaded(STORAGE_BUCKET_NAME="b", STORAGE_URL_TTL_SECONDS="60").storage_url_ttl_seconds == 60
+    """A bucket with its key, a provider with its key, and an external issuer are all right."""
     assert loaded(STORAGE_URL_TTL_SECONDS="90").storage_url_ttl_seconds == 90
     whole = loaded(STORAGE_BUCKET_NAME="b", STORAGE_ACCESS_KEY_ID="k", STORAGE_SECRET_ACCESS_KEY="s")
     assert whole.storage_secret_access_key is not None
