@@ -31,7 +31,7 @@ _SECRET_VALUES = re.compile(
           X-Amz-(?:Signature|Credential|Security-Token)=  # presigned addresses
         | [?&](?:sig|signature|token|key)=                # signed addresses of our own, keys in addresses
         | \b(?:bearer|basic)[ ]                           # Authorization headers
-        | ://[^/:@\s]+:                                   # the password of a database address
+        | ://[^/:@\s]+:(?=[^/\s]*@)                       # the password of a database address
         ))(?P<secret>[^&\s"'<>@]+)
       | \b(?:sk-[\w-]{8,}|AIza[\w-]{20,}|eyJ[\w-]+\.[\w-]+\.[\w-]+)  # OpenAI's keys, Google's keys, JWTs
     """,
@@ -107,7 +107,8 @@ def _quieten() -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
-        logger.propagate = name != "uvicorn.access"  # RequestLog tells about requests
+        logger.propagate = name != "uvicorn.access"  # RequestLog tells about requests,
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # and about sockets, without their queries
     # DBOS adds a handler of its own, and stops propagating, unless there is one.
     logging.getLogger("dbos").addHandler(logging.NullHandler())
 

@@ -65,7 +65,7 @@ class Atelier:
 
     @asynccontextmanager
     async def running(self, *, works: bool) -> AsyncIterator[None]:
-        """The process at work: following progress, and running jobs when it `works`. Raises AnotherWorker."""
+        """The process at work: following progress, and running jobs when it `works`."""
         polling = asyncio.create_task(self.hub.run())
         try:
             if works:

@@ -116,9 +116,12 @@ class JobEngine:
         """How many generations this process is working on."""
         return len(self._running)
 
-    async def start(self) -> None:
-        """Take up what an earlier process left, and listen for more. Raises AnotherWorker."""
+    def claim(self) -> None:
+        """Make sure that no other process works under this executor id. Raises AnotherWorker."""
         self._lock.acquire()
+
+    async def start(self) -> None:
+        """Take up what an earlier process left, and listen for more."""
         DBOS(config=_config(self._engine, self._executor_id))
         DBOS.workflow(name=WORKFLOW)(self._workflow())
         # On the loop's own thread: DBOS runs workflows on the loop that launched it.

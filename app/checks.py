@@ -1,0 +1,54 @@
+"""`main.py check`: is everything there that the settings speak of, and if not, what is wrong, in words."""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+from app.wiring import Atelier
+from domain.errors import DomainError
+from domain.providers import ImageProvider, ProviderKind
+from storage.database import DatabaseUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. `is_needed` findings that have a problem keep the server from working."""
+
+    subject: str
+    problem: str | None
+    is_needed: bool = True
+
+    def __str__(self) -> str:
+        if self.problem is None:
+            return f"ok       {self.subject}"
+        return f"{'PROBLEM' if self.is_needed else 'unused '}  {self.subject}: {self.problem}"
+
+
+async def check(atelier: Atelier) -> list[Finding]:
+    """Look at the database, the object store, and every provider that this server can call."""
+    settings = atelier.settings
+    providers = [provider for provider in atelier.providers.values() if provider.models]
+    return list(
+        await asyncio.gather(
+            _finding("database", atelier.database.check()),
+            _finding("object store", atelier.objects.check()),
+            *(_provider(provider, provider.kind is settings.default_provider) for provider in providers),
+        )
+    )
+
+
+async def _finding(subject: str, looking: Awaitable[None], *, is_needed: bool = True) -> Finding:
+    try:
+        await looking
+    except (DomainError, DatabaseUnavailable) as error:
+        return Finding(subject, str(error), is_needed)
+    return Finding(subject, None, is_needed)
+
+
+async def _provider(provider: ImageProvider, is_default: bool) -> Finding:
+    subject = f"provider {provider.name}"
+    if provider.problem and not is_default:
+        return Finding(subject, provider.problem, is_needed=False)
+    if provider.kind is ProviderKind.OFFLINE:
+        return Finding(subject, None)
+    return await _finding(subject, provider.check())

@@ -1,0 +1,157 @@
+"""What the command line's commands do."""
+
+import argparse
+import asyncio
+import signal
+from collections.abc import Callable
+
+import engine.jobs
+from app import checks
+from app.samples import ensure_samples
+from app.settings import Settings, SettingsError
+from app.wiring import Atelier, compose
+from domain.errors import DomainError
+from domain.users import Role, User
+from engine.locks import AnotherWorker
+from storage.database import DatabaseUnavailable
+
+
+class CommandFailed(Exception):
+    """A command could not be carried out; the message says why, for whoever typed it."""
+
+
+def _composed(settings: Settings) -> Atelier:
+    if not settings.is_postgres:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        return compose(settings)
+    except (OSError, SettingsError) as error:
+        raise CommandFailed(str(error)) from error
+
+
+def _ready(settings: Settings) -> Atelier:
+    """The server's parts over a database that is at its newest version: the embedded one brings itself there."""
+    atelier = _composed(settings)
+    try:
+        if settings.is_postgres:
+            asyncio.run(_check_database(settings))
+        else:
+            _upgrade(atelier)
+    except DatabaseUnavailable as error:
+        raise CommandFailed(str(error)) from error
+    return atelier
+
+
+async def _check_database(settings: Settings) -> None:
+    # With parts of its own: connections belong to the event loop that made them.
+    atelier = _composed(settings)
+    try:
+        await atelier.database.check()
+    finally:
+        await atelier.aclose()
+
+
+def _claim(atelier: Atelier) -> None:
+    try:
+        atelier.engine.claim()
+    except AnotherWorker as error:
+        raise CommandFailed(str(error)) from error
+
+
+def _upgrade(atelier: Atelier) -> None:
+    atelier.database.upgrade()
+    engine.jobs.migrate(atelier.database.sync_engine())
+
+
+def serve(settings: Settings, *, works: bool) -> int:
+    """Answer requests until told to stop."""
+    from app.server import run_server
+
+    atelier = _ready(settings)
+    if works:
+        _claim(atelier)
+    run_server(atelier, works=works, welcome=_welcome)
+    return 0
+
+
+async def _welcome(atelier: Atelier) -> str | None:
+    settings = atelier.settings
+    lines = ["", f"  Atelier is ready:  {settings.public_url}/graphql", ""]
+    token = None
+    if settings.seed_samples and (admin := await ensure_samples(atelier)):
+        token, expires_at = atelier.accounts.token_for(admin.user)
+        if admin.password:
+            lines += [f"  Sign in as         {admin.user.email}", f"  with the password  {admin.password}", ""]
+        lines += [f"  Token, valid until {expires_at:%Y-%m-%d %H:%M} UTC:", "", f"  {token}", ""]
+    print("\n".join(lines), flush=True)
+    return token
+
+
+def work(settings: Settings) -> int:
+    """Make pictures until told to stop."""
+    atelier = _ready(settings)
+    _claim(atelier)
+
+    async def until_told() -> None:
+        stopped = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        async with atelier.running(works=True):
+            await stopped.wait()
+
+    asyncio.run(until_told())
+    return 0
+
+
+def migrate(settings: Settings) -> int:
+    """Bring the database to the newest version."""
+    try:
+        _upgrade(_composed(settings))
+    except DatabaseUnavailable as error:
+        raise CommandFailed(str(error)) from error
+    print("The database is at the newest version.")
+    return 0
+
+
+async def check(settings: Settings) -> int:
+    """Print what is right and what is wrong. Returns 1 when something that is needed has a problem."""
+    atelier = _composed(settings)
+    findings = await checks.check(atelier)
+    await atelier.aclose()
+    print("\n".join(map(str, findings)))
+    return int(any(finding.problem and finding.is_needed for finding in findings))
+
+
+async def user(settings: Settings, options: argparse.Namespace, password: Callable[[], str]) -> int:
+    """Make a user, print a token, or revoke a user's tokens."""
+    atelier = await asyncio.to_thread(_ready, settings)
+    try:
+        if options.action == "create":
+            made = await atelier.accounts.create(
+                email=options.email,
+                name=options.name,
+                community=options.community,
+                password=None if options.no_password else await asyncio.to_thread(password),
+                role=Role.ADMIN if options.admin else Role.MEMBER,
+                is_test=options.test,
+            )
+            print(f"Made {made.email} ({made.role.lower()}) in {options.community}.")
+        elif options.action == "token":
+            token, _ = atelier.accounts.token_for(await _of_email(atelier, options.email))
+            print(token)
+        else:
+            await atelier.accounts.revoke_tokens(await _of_email(atelier, options.email))
+            print(f"Every token of {options.email} is dead.")
+    except DomainError as error:
+        raise CommandFailed(error.message) from error
+    finally:
+        await atelier.aclose()
+    return 0
+
+
+async def _of_email(atelier: Atelier, email: str) -> User:
+    async with atelier.unit_of_work(read_only=True) as work:
+        found = await work.users.of_email(email.strip().lower())
+    if found is None:
+        raise CommandFailed(f"There is no user {email}.")
+    return found

@@ -1,0 +1,86 @@
+"""Atelier's command line: settings in, a running part of the server out."""
+
+import argparse
+import asyncio
+import getpass
+import sys
+from typing import TYPE_CHECKING
+
+from app.settings import Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from app.wiring import Atelier
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command. Returns the process's exit code."""
+    options = _parser().parse_args(arguments)
+    if options.command == "schema":
+        return _print_schema()
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return _run(options, settings)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="main.py", description="A self-hosted GraphQL server for AI images.")
+    parser.set_defaults(command="serve", no_worker=False)
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    serve = commands.add_parser("serve", help="answer requests and make pictures (the default)")
+    serve.add_argument("--no-worker", action="store_true", help="answer requests only; workers make the pictures")
+    commands.add_parser("worker", help="make pictures only")
+    commands.add_parser("migrate", help="bring the database to the newest version")
+    commands.add_parser("schema", help="print the GraphQL schema")
+    commands.add_parser("check", help="say whether database, store and providers are reachable and configured")
+    user = commands.add_parser("user", help="users and their tokens").add_subparsers(dest="action", required=True)
+    create = user.add_parser("create", help="make a user; asks for the password")
+    create.add_argument("email")
+    create.add_argument("--name", default="")
+    create.add_argument("--community", default="Atelier", help="made when there is none of that name")
+    create.add_argument("--admin", action="store_true")
+    create.add_argument("--test", action="store_true", help="a test user, for admins to act for")
+    create.add_argument("--no-password", action="store_true", help="signs in with `user token` only")
+    for name, text in (("token", "print a new token"), ("revoke", "make every token of the user dead")):
+        user.add_parser(name, help=text).add_argument("email")
+    return parser
+
+
+def _print_schema() -> int:
+    from graph.schema import printed_schema
+
+    print(printed_schema(), end="")
+    return 0
+
+
+def _run(options: argparse.Namespace, settings: Settings) -> int:
+    from app import commands
+    from app.logs import configure_logging
+
+    configure_logging(settings.log_level, settings.log_format)
+    try:
+        match options.command:
+            case "serve":
+                return commands.serve(settings, works=not options.no_worker)
+            case "worker":
+                return commands.work(settings)
+            case "migrate":
+                return commands.migrate(settings)
+            case "check":
+                return asyncio.run(commands.check(settings))
+            case _:
+                return asyncio.run(commands.user(settings, options, _password))
+    except commands.CommandFailed as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _password() -> str:
+    """From the terminal without echo, or the first line of what is piped in."""
+    return getpass.getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
