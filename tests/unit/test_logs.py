@@ -176,12 +176,13 @@ def test_the_standard_library_s_logs_take_the_same_way(lines: Lines) -> None:
     logging.getLogger("domain.library").warning("object %s left behind", "k1", extra={"attempt": 2})
     logging.getLogger("httpx2").info("HTTP Request: GET https://provider.test/?key=abc")
     logging.getLogger("uvicorn.access").info("GET / 200")
-    logging.getLogger("uvicorn.error").info("started")
+    logging.getLogger("uvicorn.error").info('"WebSocket /graphql?token=abc" [accepted]')
+    logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
     structlog.contextvars.clear_contextvars()
     first, second = lines.read()
     assert (first["event"], first["attempt"], first["generation_id"]) == ("object k1 left behind", 2, "g1")
     assert (first["level"], first["logger"]) == ("warning", "domain.library")
-    assert second["event"] == "started"
+    assert second["event"] == "Invalid HTTP request received."
 
 
 def test_on_a_console_lines_are_for_people() -> None:
@@ -208,6 +209,7 @@ def test_on_a_console_lines_are_for_people() -> None:
         ({"url": "https://s3.test/k?X-Amz-Date=1&X-Amz-Signature=0a1b&x=2"}, {"url": "https://s3.test/k?X-Amz-Date=1&X-Amz-Signature=*&x=2"}),
         ({"url": "http://localhost/files/a?expires=1&sig=0a1b"}, {"url": "http://localhost/files/a?expires=1&sig=*"}),
         ({"event": "postgresql://me:pw@db/x"}, {"event": "postgresql://me:*@db/x"}),
+        ({"event": "on http://127.0.0.1:8000 (quit)"}, {"event": "on http://127.0.0.1:8000 (quit)"}),
         ({"event": "key sk-proj-0123456789 and AIzaSyA0123456789012345678"}, {"event": "key * and *"}),
         ({"event": "eyJhbGciOi.eyJzdWIi.c2ln"}, {"event": "*"}),
         ({"error": ValueError("Bearer abc"), "cost": 1.5, "done": True}, {"error": "Bearer *", "cost": 1.5, "done": True}),
