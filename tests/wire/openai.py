@@ -31,7 +31,15 @@ def stream(*events: Mapping[str, object], ending: Ending = Ending.COMPLETE) -> A
     return Answer(200, pieces, {"content-type": "text/event-stream", "x-request-id": "req_stream"}, ending)
 
 
-def error(status: int, code: str | None = None, *, message: str = "The vendor's own words", **extra: object) -> Answer:
+def error(
+    status: int,
+    code: str | None = None,
+    *,
+    message: str = "The vendor's own words",
+    extra: Mapping[str, object] | None = None,
+) -> Answer:
     """An error in OpenAI's shape."""
-    body = {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code, **extra}}
+    body = {
+        "error": {"message": message, "type": "invalid_request_error", "param": None, "code": code, **(extra or {})}
+    }
     return json_answer(body, status, x_request_id="req_error")

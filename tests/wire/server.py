@@ -7,7 +7,7 @@ import asyncio
 import json
 import socket
 import struct
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -73,7 +73,7 @@ class Received:
     async def form(self) -> FormData:
         """The body, read as a multipart form."""
 
-        async def stream() -> AsyncIterator[bytes]:  # noqa: RUF029 - the parser wants an asynchronous stream
+        async def stream() -> AsyncGenerator[bytes, None]:
             yield self.body
 
         return await MultiPartParser(Headers(dict(self.headers)), stream()).parse()
@@ -85,6 +85,7 @@ class WireServer:
     def __init__(self) -> None:
         self.answer = Answer()
         self.received: list[Received] = []
+        self.arrived = asyncio.Event()
         self.hung_up = asyncio.Event()
         self._open: set[asyncio.Task[None]] = set()
 
@@ -121,6 +122,7 @@ class WireServer:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.received.append(await _request(reader))
+        self.arrived.set()
         answer = self.answer
         writer.write(answer.head())
         for piece in answer.pieces:

@@ -1,0 +1,310 @@
+"""The Gemini adapter: the real SDK over HTTP against a server that answers as Google does, well and badly."""
+
+import asyncio
+import base64
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from domain.errors import ProviderUnusable
+from domain.failures import MESSAGES, FailureCode
+from domain.providers import PictureArrived, PictureFailed, PictureRequest
+from providers.gemini import WORDS_ONLY, GeminiProvider
+from tests.wire import gemini as wire
+from tests.wire.pictures import BLUE, FACE, GREEN, RED, SETTING, asked, b64
+from tests.wire.server import Answer, Ending, WireServer, ask, json_answer, text_answer
+
+KEY = "AIza-secret-0123456789"
+MODEL = "gemini-3-pro-image"
+F = FailureCode
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator[WireServer]:
+    """The vendor."""
+    async with WireServer() as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def provider(server: WireServer) -> AsyncIterator[GeminiProvider]:
+    """The adapter, pointed at it."""
+    provider = GeminiProvider(KEY, server.url, timeout_s=5)
+    yield provider
+    await provider.aclose()
+
+
+async def failed(provider: GeminiProvider) -> PictureFailed:
+    """The one thing said, a failure; nothing the vendor wrote, and no key, may be in it."""
+    (only,) = await ask(provider, asked(MODEL))
+    assert isinstance(only, PictureFailed)
+    assert "AIza" not in repr(only)
+    assert "own words" not in repr(only)
+    return only
+
+
+async def test_a_prompt_becomes_one_request(server: WireServer, provider: GeminiProvider) -> None:
+    """A prompt is sent once with its ratio and tier, and the picture comes with the vendor's id and its price."""
+    server.answer = wire.candidate(wire.inline())
+    request = asked(MODEL, aspect_ratio="16:9", resolution="4K")
+    assert await ask(provider, request) == [PictureArrived(BLUE, None, "resp_1", 240_000)]
+    (received,) = server.received
+    assert (received.method, received.path) == ("POST", f"/v1/models/{MODEL}:generateContent")
+    assert received.headers["x-goog-api-key"] == KEY
+    assert received.json == {
+        "contents": [{"role": "user", "parts": [{"text": "A fox"}]}],
+        "generationConfig": {
+            "responseModalities": ["IMAGE"],
+            "imageConfig": {"aspectRatio": "16:9", "imageSize": "4K"},
+        },
+    }
+
+
+async def test_references_become_inline_parts(server: WireServer, provider: GeminiProvider) -> None:
+    """References follow the text in order, each with its type, and the text says what each of them shows."""
+    server.answer = wire.candidate(wire.inline())
+    plain = asked(MODEL)
+    await ask(provider, PictureRequest(MODEL, plain.prompt, plain.options, references=(FACE, SETTING)))
+    text, *pictures = server.received[0].json["contents"][0]["parts"]
+    assert text["text"].startswith('Reference 1: the face of the person to show ("Ada").\nReference 2: the setting')
+    assert text["text"].endswith("\n\nA fox")
+    # The SDK writes this one name with an underscore; Google reads both.
+    sent = [(part["inlineData"]["mime_type"], part["inlineData"]["data"]) for part in pictures]
+    assert [(mime_type, base64.urlsafe_b64decode(data)) for mime_type, data in sent] == [
+        ("image/png", RED),
+        ("image/jpeg", GREEN),
+    ]
+
+
+async def test_drafts_of_its_thinking_are_skipped(server: WireServer, provider: GeminiProvider) -> None:
+    """A picture among the thoughts is a draft; the first one outside of them counts."""
+    server.answer = wire.candidate(
+        wire.inline(RED, thought=True), {"text": "Here:"}, wire.inline(BLUE), wire.inline(GREEN)
+    )
+    (arrived,) = await ask(provider, asked(MODEL))
+    assert arrived == PictureArrived(BLUE, None, "resp_1", 134_000)
+
+
+async def test_a_model_without_a_known_price_has_no_cost(server: WireServer, provider: GeminiProvider) -> None:
+    """An unknown model passes through, and no price is invented for it."""
+    server.answer = wire.candidate(wire.inline())
+    assert await ask(provider, asked("gemini-of-tomorrow")) == [PictureArrived(BLUE, None, "resp_1", None)]
+
+
+NO_PICTURE = [
+    *((wire.blocked(reason), F.REFUSED_INPUT, False) for reason in ("SAFETY", "OTHER", "PROHIBITED_CONTENT", "NEWLY")),
+    *((wire.blocked(reason), F.REFUSED_INPUT, False) for reason in ("BLOCKLIST", "IMAGE_SAFETY", "JAILBREAK")),
+    *(
+        (wire.candidate(finish=reason), F.REFUSED_OUTPUT, True)
+        for reason in ("SAFETY", "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "PROHIBITED_CONTENT", "IMAGE_RECITATION")
+    ),
+    (wire.candidate(wire.inline(), finish="IMAGE_SAFETY"), F.REFUSED_OUTPUT, True),
+    (wire.candidate(finish="ESCALATION"), F.REFUSED_INPUT, False),
+    (wire.candidate(finish="NO_IMAGE"), F.EMPTY_RESULT, True),
+    (wire.candidate(finish="IMAGE_OTHER"), F.EMPTY_RESULT, True),
+    (wire.candidate(finish="MAX_TOKENS"), F.EMPTY_RESULT, True),
+    (wire.candidate(wire.inline(RED, thought=True), finish="NO_IMAGE"), F.EMPTY_RESULT, True),
+    (json_answer({"candidates": [{"finishReason": "NO_IMAGE"}]}), F.EMPTY_RESULT, True),
+    (json_answer({"candidates": [{}]}), F.EMPTY_RESULT, True),
+    (json_answer({"candidates": []}), F.EMPTY_RESULT, True),
+    (json_answer({}), F.EMPTY_RESULT, True),
+    (json_answer([{"candidates": 1}]), F.EMPTY_RESULT, True),
+    (wire.candidate(wire.inline(b"%PDF", "application/pdf")), F.BAD_RESPONSE, True),
+    (wire.candidate(wire.inline(b"")), F.BAD_RESPONSE, True),
+    (wire.candidate({"inlineData": {"mimeType": "image/png", "data": "not base64!"}}), F.BAD_RESPONSE, True),
+    (wire.candidate({"inlineData": {"mimeType": "image/png", "data": b64(BLUE)[:-3]}}), F.BAD_RESPONSE, True),
+    (wire.candidate({"inlineData": {"mimeType": "image/png", "data": 7}}), F.BAD_RESPONSE, True),
+    (json_answer({"candidates": "own words"}), F.EMPTY_RESULT, True),
+    (text_answer("<html>own words</html>"), F.BAD_RESPONSE, True),
+    (text_answer('{"candidates": [', media_type="application/json"), F.BAD_RESPONSE, True),
+    (Answer(204), F.BAD_RESPONSE, True),
+]
+
+
+@pytest.mark.filterwarnings("ignore:.*is not a valid:UserWarning")
+@pytest.mark.parametrize(("answer", "code", "is_charged"), NO_PICTURE)
+async def test_every_answer_without_a_picture_has_its_code(
+    server: WireServer, provider: GeminiProvider, answer: Answer, code: FailureCode, is_charged: bool
+) -> None:
+    """Each form of refusal, nothing, and nonsense in a 200 becomes one failure, after exactly one request."""
+    server.answer = answer
+    told = (await failed(provider)).failure
+    assert (told.code, told.message, told.is_charged, told.is_retryable) == (code, MESSAGES[code], is_charged, False)
+    assert len(server.received) == 1
+
+
+async def test_words_instead_of_a_picture_are_told_apart(server: WireServer, provider: GeminiProvider) -> None:
+    """A model that only talked gets its user a hint, and the vendor's id for its support."""
+    server.answer = wire.candidate({"text": "own words"})
+    told = await failed(provider)
+    assert (told.failure.code, told.failure.message, told.request_id) == (F.EMPTY_RESULT, WORDS_ONLY, "resp_1")
+
+
+BAD_KEY = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
+RETRY = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "12.3s"}
+ODD_RETRY = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "soon"}
+
+ERRORS = [
+    (wire.error(400, "INVALID_ARGUMENT", BAD_KEY, message=f"own words {KEY}"), (F.INVALID_KEY, False, None)),
+    (wire.error(400, "INVALID_ARGUMENT", message="API key expired."), (F.INVALID_KEY, False, None)),
+    (wire.error(401, "UNAUTHENTICATED"), (F.INVALID_KEY, False, None)),
+    (wire.error(403, "PERMISSION_DENIED"), (F.PERMISSION_DENIED, False, None)),
+    (wire.error(400, "INVALID_ARGUMENT"), (F.INVALID_REQUEST, False, None)),
+    (wire.error(404, "NOT_FOUND"), (F.MODEL_GONE, False, None)),
+    (wire.error(429, "RESOURCE_EXHAUSTED", RETRY), (F.RATE_LIMITED, True, 13)),
+    (wire.error(429, "RESOURCE_EXHAUSTED", ODD_RETRY), (F.RATE_LIMITED, True, None)),
+    (wire.error(429, "RESOURCE_EXHAUSTED", "odd"), (F.RATE_LIMITED, True, None)),
+    (
+        wire.error(429, "RESOURCE_EXHAUSTED", RETRY, message="Quota exceeded, limit: 0, model: x"),
+        (F.INSUFFICIENT_CREDIT, False, None),
+    ),
+    (wire.error(500, "INTERNAL"), (F.PROVIDER_UNAVAILABLE, True, None)),
+    (wire.error(503, "UNAVAILABLE"), (F.PROVIDER_UNAVAILABLE, True, None)),
+    (json_answer([{"error": {"code": 503, "status": "UNAVAILABLE"}}], 503), (F.PROVIDER_UNAVAILABLE, True, None)),
+]
+
+
+@pytest.mark.parametrize(("answer", "expected"), ERRORS)
+async def test_every_error_has_its_code(
+    server: WireServer, provider: GeminiProvider, answer: Answer, expected: tuple[FailureCode, bool, int | None]
+) -> None:
+    """A wrong key is a 400, a quota says when to come back, and nothing of it was charged; one request each."""
+    server.answer = answer
+    told = (await failed(provider)).failure
+    assert (told.code, told.is_retryable, told.retry_after_s) == expected
+    assert (told.message, told.is_charged) == (MESSAGES[told.code], False)
+    assert len(server.received) == 1
+
+
+LOST = [
+    (wire.error(504, "DEADLINE_EXCEEDED"), F.TIMEOUT),
+    (text_answer("<html>own words</html>", 502), F.PROVIDER_UNAVAILABLE),
+    (json_answer({}, ending=Ending.CUT), F.PROVIDER_UNAVAILABLE),
+    (json_answer({}, ending=Ending.RESET), F.PROVIDER_UNAVAILABLE),
+]
+
+
+@pytest.mark.parametrize(("answer", "code"), LOST)
+async def test_a_lost_answer_may_be_paid_and_is_not_asked_again(
+    server: WireServer, provider: GeminiProvider, answer: Answer, code: FailureCode
+) -> None:
+    """When the vendor may have done the work, the failure says so and forbids a retry by itself."""
+    server.answer = answer
+    told = (await failed(provider)).failure
+    assert (told.code, told.is_charged, told.is_retryable) == (code, True, False)
+    assert len(server.received) == 1
+
+
+async def test_an_account_that_is_not_served_is_told(server: WireServer, provider: GeminiProvider) -> None:
+    """A region or a billing that stands against it has a sentence of its own."""
+    server.answer = wire.error(400, "FAILED_PRECONDITION", message="User location is not supported")
+    told = (await failed(provider)).failure
+    assert told.code is F.PERMISSION_DENIED
+    assert told.message == "Google does not serve this account here: its region or its billing stands against it."
+
+
+async def test_a_redirect_is_not_followed(server: WireServer, provider: GeminiProvider) -> None:
+    """The key does not travel to wherever an answer points."""
+    server.answer = Answer(307, (), {"location": f"{server.url}/elsewhere"})
+    assert (await failed(provider)).failure.code is F.BAD_RESPONSE
+    assert len(server.received) == 1
+
+
+async def test_a_call_ends_at_its_deadline(server: WireServer) -> None:
+    """A vendor that goes silent is a timeout that may have been charged, and the connection is closed."""
+    provider = GeminiProvider(KEY, server.url, timeout_s=1.5)
+    server.answer = Answer(ending=Ending.HANG)
+    started = time.monotonic()
+    told = (await failed(provider)).failure
+    assert (told.code, told.is_charged) == (F.TIMEOUT, True)
+    assert 1.0 < time.monotonic() - started < 3.5
+    await asyncio.wait_for(server.hung_up.wait(), 1)
+    assert len(server.received) == 1
+    await provider.aclose()
+
+
+async def test_cancelling_closes_the_call(server: WireServer, provider: GeminiProvider) -> None:
+    """A cancelled task that waits for the vendor ends the HTTP call and stays cancelled."""
+    server.answer = Answer(ending=Ending.HANG)
+    task = asyncio.create_task(ask(provider, asked(MODEL)))
+    await asyncio.wait_for(server.arrived.wait(), 5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.wait_for(server.hung_up.wait(), 1)
+
+
+async def test_nobody_there_is_unpaid_and_asked_once(server: WireServer) -> None:
+    """A refused connection can't have been charged, and the SDK's hidden second attempt is switched off."""
+    url = server.url
+    await server.__aexit__()
+    provider = GeminiProvider(KEY, url, timeout_s=8)
+    started = time.monotonic()
+    told = (await failed(provider)).failure
+    assert (told.code, told.is_charged, told.is_retryable) == (F.PROVIDER_UNAVAILABLE, False, True)
+    assert time.monotonic() - started < 2.5
+    await provider.aclose()
+
+
+@pytest.mark.parametrize("model", ["../files", "a/../b", "x?key=1", "", "a b", "m:generateContent/..", "x" * 200])
+async def test_a_model_that_is_no_name_is_not_asked_for(
+    server: WireServer, provider: GeminiProvider, model: str
+) -> None:
+    """The model is part of the address here, so that what isn't a name never gets there."""
+    (only,) = await ask(provider, asked(model))
+    assert isinstance(only, PictureFailed)
+    assert (only.failure.code, only.failure.message) == (F.INVALID_REQUEST, "This is not the name of a model.")
+    assert server.received == []
+
+
+async def test_the_vendors_environment_does_not_leak(server: WireServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key, address, version or Vertex switch is taken from the environment; only our own headers are sent."""
+    monkeypatch.setenv("GOOGLE_API_KEY", "leak-1")
+    monkeypatch.setenv("GEMINI_API_KEY", "leak-2")
+    monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", "http://127.0.0.1:9/leak")
+    monkeypatch.setenv("GOOGLE_GENAI_USE_VERTEXAI", "true")
+    monkeypatch.setenv("GOOGLE_GENAI_USE_ENTERPRISE", "true")
+    monkeypatch.setenv("GOOGLE_GENAI_API_VERSION", "leak")
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "leak")
+    provider = GeminiProvider(KEY, server.url, timeout_s=5)
+    server.answer = wire.candidate(wire.inline())
+    assert len(await ask(provider, asked(MODEL))) == 1
+    (received,) = server.received
+    assert "leak" not in repr(received)
+    assert {name: value for name, value in received.headers.items() if name not in {"host", "content-length"}} == {
+        "accept": "*/*",
+        "accept-encoding": "identity",
+        "connection": "keep-alive",
+        "content-type": "application/json",
+        "user-agent": "atelier",
+        "x-goog-api-key": KEY,
+        "x-server-timeout": "5",
+    }
+    await provider.aclose()
+
+
+async def test_a_check_costs_nothing(server: WireServer, provider: GeminiProvider) -> None:
+    """Checking lists one model and leaves it at that."""
+    server.answer = json_answer({"models": [{"name": "models/x"}]})
+    await provider.check()
+    assert [(received.method, received.path) for received in server.received] == [("GET", "/v1/models?pageSize=1")]
+
+
+async def test_a_failed_check_says_why_in_our_words(server: WireServer, provider: GeminiProvider) -> None:
+    """A wrong key is told, and the vendor's answer isn't kept, not even as a cause."""
+    server.answer = wire.error(400, "INVALID_ARGUMENT", BAD_KEY, message=KEY)
+    with pytest.raises(ProviderUnusable) as caught:
+        await provider.check()
+    assert caught.value.message == MESSAGES[F.INVALID_KEY]
+    assert caught.value.__suppress_context__
+
+
+async def test_without_a_key_nothing_is_asked(server: WireServer) -> None:
+    """No key means a problem in words, a failure in words, and no request."""
+    provider = GeminiProvider("  ", server.url)
+    assert provider.problem == "No API key is set for Google Gemini."
+    told = (await failed(provider)).failure
+    assert (told.code, told.message) == (F.INVALID_KEY, provider.problem)
+    assert server.received == []
