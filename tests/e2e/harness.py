@@ -1,0 +1,178 @@
+"""A real server process, started as a user would start it, and the operations a client sends it."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import websockets
+
+ROOT = Path(__file__).parents[2]
+START_TIMEOUT_S = 60.0
+ADMIN = "admin@atelier.local"
+
+GENERATE = """
+mutation($input: GenerateImageInput!) {
+  generateImage(input: $input) {
+    __typename
+    ... on GenerateImageSuccess { generation { id state } }
+    ... on UserError { message }
+  }
+}
+"""
+FOLLOW = """
+subscription($id: ID!, $after: Int!) {
+  generationProgress(id: $id, after: $after) {
+    seq state stage isTerminal index
+    preview { original } image { id picture { original thumbnail } } failure { code isCharged }
+  }
+}
+"""
+GENERATION = """
+query($id: ID!) {
+  generation(id: $id) {
+    state eventSeq images { id } failures { code index isCharged }
+    attempts { index number outcome finishedAt }
+  }
+}
+"""
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server:
+    """One data folder and port; the process behind them may be killed and started again."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / "server.log"
+        self.environ = {
+            **{key: value for key, value in os.environ.items() if key in {"PATH", "HOME", "LANG", "VIRTUAL_ENV"}},
+            "ATELIER_DATA_DIR": str(folder / "data"),
+            "PORT": str(self.port),
+            "PUBLIC_URL": self.url,
+            "LOG_FORMAT": "json",
+            **settings,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+        self.token = ""
+
+    def command(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run one of the command line's other commands over the same data."""
+        return subprocess.run(
+            [sys.executable, "main.py", *arguments],
+            cwd=ROOT,
+            env=self.environ,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=START_TIMEOUT_S,
+            check=False,
+        )
+
+    async def start(self, *arguments: str) -> None:
+        """Start the process and wait until it answers."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: ASYNC220 - forks once, in a test
+                [sys.executable, "main.py", *arguments], cwd=ROOT, env=self.environ, stdout=log, stderr=log
+            )
+        async with asyncio.timeout(START_TIMEOUT_S), httpx.AsyncClient() as client:
+            while True:
+                assert self.process.poll() is None, self.log.read_text()
+                try:
+                    if (await client.get(f"{self.url}/healthz")).status_code == 200:
+                        break
+                except httpx.TransportError:
+                    await asyncio.sleep(0.05)
+        if not self.token:
+            self.token = (await asyncio.to_thread(self.command, "user", "token", ADMIN)).stdout.strip()
+
+    def kill(self) -> None:
+        """End the process with SIGKILL, as a crash would."""
+        assert self.process
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """End the process politely. Returns its exit code."""
+        assert self.process
+        self.process.terminate()
+        return self.process.wait(timeout=30)
+
+    async def wait_for_death(self, timeout_s: float = 30) -> None:
+        """Wait until the process has ended by itself."""
+        assert self.process
+        await asyncio.wait_for(asyncio.to_thread(self.process.wait), timeout_s)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a signed-in client sends along."""
+        return {"Authorization": f"Bearer {self.token}"}
+
+    async def send(self, query: str, **variables: object) -> dict[str, Any]:
+        """The data of an operation that must not have errors."""
+        async with httpx.AsyncClient(timeout=30) as client:
+            answer = await client.post(
+                f"{self.url}/graphql", json={"query": query, "variables": variables}, headers=self.headers
+            )
+        body = answer.json()
+        assert "errors" not in body, body
+        data: dict[str, Any] = body["data"]
+        return data
+
+    async def upload(self, query: str, variables: dict[str, Any], filename: str, content: bytes) -> dict[str, Any]:
+        """The data of an operation with one file, in `variables.input.file`."""
+        variables["input"]["file"] = None
+        async with httpx.AsyncClient(timeout=30) as client:
+            answer = await client.post(
+                f"{self.url}/graphql",
+                data={
+                    "operations": json.dumps({"query": query, "variables": variables}),
+                    "map": json.dumps({"0": ["variables.input.file"]}),
+                },
+                files={"0": (filename, content)},
+                headers=self.headers,
+            )
+        body = answer.json()
+        assert "errors" not in body, body
+        data: dict[str, Any] = body["data"]
+        return data
+
+    async def generate(self, **input: object) -> str:
+        """The id of a new generation."""
+        answer = (await self.send(GENERATE, input=input))["generateImage"]
+        assert answer["__typename"] == "GenerateImageSuccess", answer
+        id: str = answer["generation"]["id"]
+        return id
+
+    async def follow(self, id: str, after: int = 0) -> AsyncIterator[dict[str, Any]]:
+        """The generation's events, until the terminal one or until the connection breaks."""
+        url = f"ws://127.0.0.1:{self.port}/graphql"
+        async with websockets.connect(url, subprotocols=[websockets.Subprotocol("graphql-transport-ws")]) as socket_:
+            await socket_.send(json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {self.token}"}}))
+            assert json.loads(await socket_.recv())["type"] == "connection_ack"
+            payload = {"query": FOLLOW, "variables": {"id": id, "after": after}}
+            await socket_.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+            async for text in socket_:
+                message = json.loads(text)
+                if message["type"] == "complete":
+                    return
+                if message["type"] == "ping":
+                    continue
+                assert message["type"] == "next", message
+                assert "errors" not in message["payload"], message
+                yield message["payload"]["data"]["generationProgress"]
