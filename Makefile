@@ -18,7 +18,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 run: $(VENV)/.runtime ## serve on http://localhost:8000 (ARGS="worker", "check", ... for another command)
-	@$(MAKE) --no-print-directory $(GRAPHIQL)/dist/.built || true
+	@$(MAKE) --no-print-directory $(GRAPHIQL)/dist/.built 2>/dev/null || true
 	@exec $(PY) main.py $(or $(ARGS),serve)
 
 test: $(VENV)/.dev ## run the tests (ARGS="tests/unit -k name")
@@ -28,7 +28,7 @@ check: $(VENV)/.dev ## format, lint, types, layers, schema, tests with coverage:
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy $(wildcard $(CODE))
-	PYTHONPATH=. $(VENV)/bin/lint-imports --no-timing
+	PYTHONPATH=. $(VENV)/bin/lint-imports --no-logo
 	$(PY) main.py schema | diff -u graph/schema.graphql -
 	$(PY) -m pytest --cov --cov-report= $(ARGS)
 	$(PY) -m coverage report
@@ -75,7 +75,7 @@ $(VENV)/.dev: requirements-dev.txt requirements.txt | $(VENV)/bin/python
 	@touch $(VENV)/.runtime $@
 
 # GraphiQL is a convenience: without npm, or when the build fails, the server shows a small console of its own.
-$(GRAPHIQL)/dist/.built: $(wildcard $(GRAPHIQL)/*.* $(GRAPHIQL)/src/*)
+$(GRAPHIQL)/dist/.built: $(wildcard $(GRAPHIQL)/*.js* $(GRAPHIQL)/index.html $(GRAPHIQL)/src/*)
 	@command -v npm >/dev/null || { echo "GraphiQL not built: npm is missing; the server shows a plain console."; exit 1; }
 	@cd $(GRAPHIQL) && { npm ci --no-audit --no-fund && npm run build; } >build.log 2>&1 \
 		|| { echo "GraphiQL not built: see $(GRAPHIQL)/build.log; the server shows a plain console."; exit 1; }
