@@ -124,9 +124,7 @@ def _opened(body: BinaryIO, found: Format) -> Iterator[Image.Image]:
             yield image
     except InvalidImage:
         raise
-    except (
-        Exception
-    ) as error:  # on hostile bytes Pillow's plugins raise nearly anything, struct.error and IndexError too
+    except Exception as error:  # on hostile bytes Pillow's plugins raise nearly anything, IndexError too
         raise InvalidImage("The picture is damaged or incomplete.", InvalidImageReason.TRUNCATED) from error
     finally:
         body.seek(0)

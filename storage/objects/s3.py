@@ -134,6 +134,11 @@ class S3ObjectStore:
             if self._settings.public_url_prefix is None:
                 await to_thread.run_sync(self._check_presigned, key, limiter=self._limiter)
 
+    async def aclose(self) -> None:
+        """Let go of connections."""
+        if self._client is not None:
+            await to_thread.run_sync(self._client.close, limiter=self._limiter)
+
     def _check_presigned(self, key: str) -> None:
         """Read a presigned URL ourselves: botocore silently mends a wrong region for its own calls, and only those."""
         signer = self._settings.signer(self._settings.endpoint_url)
