@@ -78,7 +78,7 @@ class GeminiProvider(RemoteProvider["Client"]):
             base_url=self._base_url or BASE_URL,
             api_version=API_VERSION,
             timeout=round(self._timeout_s * 1000),
-            # Without this there is a hidden second request after a connection error.
+            # Said out loud: by default the SDK asks twice over one of its HTTP clients, and once over ours.
             retry_options=types.HttpRetryOptions(attempts=1),
             httpx_async_client=connect({"x-goog-api-key": self._api_key}, self._timeout_s),
         )

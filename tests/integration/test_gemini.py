@@ -135,6 +135,14 @@ async def test_every_answer_without_a_picture_has_its_code(
     assert len(server.received) == 1
 
 
+async def test_an_unfinished_answer_is_not_continued(server: WireServer, provider: GeminiProvider) -> None:
+    """An answer that offers to be continued is left as it is: each continuation would be paid."""
+    body = {"candidates": [{"finishReason": "CONTINUATION", "continuationToken": b64(b"more")}]}
+    server.answer = json_answer(body)
+    assert (await failed(provider)).failure.code is F.EMPTY_RESULT
+    assert len(server.received) == 1
+
+
 async def test_words_instead_of_a_picture_are_told_apart(server: WireServer, provider: GeminiProvider) -> None:
     """A model that only talked gets its user a hint, and the vendor's id for its support."""
     server.answer = wire.candidate({"text": "own words"})
@@ -272,6 +280,7 @@ async def test_the_vendors_environment_does_not_leak(server: WireServer, monkeyp
     server.answer = wire.candidate(wire.inline())
     assert len(await ask(provider, asked(MODEL))) == 1
     (received,) = server.received
+    assert received.path == f"/v1/models/{MODEL}:generateContent"
     assert "leak" not in repr(received)
     assert {name: value for name, value in received.headers.items() if name not in {"host", "content-length"}} == {
         "accept": "*/*",
