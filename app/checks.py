@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from app.wiring import Atelier
 from domain.errors import DomainError
 from domain.providers import ImageProvider, ProviderKind
-from storage.database import DatabaseUnavailable
+from storage.database.engine import DatabaseUnavailable
 
 
 @dataclass(frozen=True, slots=True)

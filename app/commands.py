@@ -13,7 +13,8 @@ from app.wiring import Atelier, compose
 from domain.errors import DomainError
 from domain.users import Role, User
 from engine.locks import AnotherWorker
-from storage.database import DatabaseUnavailable
+from storage.database.engine import DatabaseUnavailable
+from storage.database.migrate import upgrade
 
 
 class CommandFailed(Exception):
@@ -59,7 +60,7 @@ def _claim(atelier: Atelier) -> None:
 
 
 def _upgrade(atelier: Atelier) -> None:
-    atelier.database.upgrade()
+    upgrade(atelier.settings.database_url.get_secret_value())
     engine.jobs.migrate(atelier.database.sync_engine())
 
 

@@ -26,7 +26,7 @@ from engine.jobs import JobEngine, job_queues
 from providers.offline import OfflineProvider
 from providers.registry import Access, all_providers
 from storage.credentials import AnyTokens, Argon2Hasher, ExternalIssuer, ExternalTokens, OwnTokens
-from storage.database import Database, open_database
+from storage.database.databases import Database, open_database
 from storage.imaging import PillowImaging
 from storage.objects.local import LocalObjectStore
 from storage.objects.s3 import S3ObjectStore, S3Settings

@@ -6,6 +6,7 @@ on from its last finished step when the process is back. DBOS's traps are listed
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from uuid import UUID
@@ -28,6 +29,7 @@ VERSION = "1"
 WORKFLOW = "generate"
 STEP_ATTEMPTS = 5
 MAX_THREADS = 64
+CUT_OFF_S = 5
 
 
 def queue_name(provider: ProviderKind) -> str:
@@ -136,7 +138,11 @@ class JobEngine:
 
     async def aclose(self, drain_s: float) -> None:
         """Claim nothing new, give running work `drain_s` seconds, then cut it off; the next start goes on with it."""
-        stopping = asyncio.create_task(asyncio.to_thread(DBOS.destroy, destroy_registry=True))
+        # DBOS stops claiming at once, and stays able to record what still ends until nothing runs any more.
+        grace_s = math.ceil(drain_s) + CUT_OFF_S if self._running else 0
+        stopping = asyncio.create_task(
+            asyncio.to_thread(DBOS.destroy, destroy_registry=True, workflow_completion_timeout_sec=grace_s)
+        )
         if self._running:
             await asyncio.wait(self._running, timeout=drain_s)
         for task in self._running:
