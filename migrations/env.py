@@ -1,0 +1,23 @@
+"""How Alembic sees the database: our tables, and nothing of the job engine's, which live beside them."""
+
+from typing import Any
+
+from alembic import context
+
+from storage.database.tables import METADATA
+
+
+def _is_ours(name: str | None, kind: str, _parents: Any) -> bool:
+    return kind != "table" or name in METADATA.tables
+
+
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection,
+    target_metadata=METADATA,
+    include_name=_is_ours,
+    # SQLite can't change a table: it is copied into a changed one.
+    render_as_batch=connection.dialect.name == "sqlite",
+    autogenerate_plugins=["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
+)
+context.run_migrations()

@@ -1,0 +1,52 @@
+"""The database as the composition root sees it."""
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from domain.repositories import UnitOfWorkFactory
+from storage.database.engine import DatabaseUnavailable, connections, sync_engine
+from storage.database.migrate import head
+from storage.database.unit_of_work import JobQueues, SqlUnitOfWorkFactory
+
+
+class Database:
+    """One database, open for units of work and for the job engine."""
+
+    def __init__(self, url: str, pool_size: int) -> None:
+        self._url = url
+        self._pool_size = pool_size
+        self._connections = connections(url, pool_size)
+        self._sync_engine: sa.Engine | None = None
+
+    def unit_of_work(self, jobs: JobQueues) -> UnitOfWorkFactory:
+        """Units of work whose jobs are put in line by `jobs`, on the same connection."""
+        return SqlUnitOfWorkFactory(self._connections, jobs)
+
+    def sync_engine(self) -> sa.Engine:
+        """The job engine's engine; always the same one."""
+        if self._sync_engine is None:
+            self._sync_engine = sync_engine(self._url, self._pool_size)
+        return self._sync_engine
+
+    async def check(self) -> None:
+        """Ask for the database's revision. Raises DatabaseUnavailable in words."""
+        try:
+            async with self._connections.read() as connection:
+                revision = (await connection.execute(sa.text("SELECT version_num FROM alembic_version"))).scalar()
+        except sa.exc.ProgrammingError:
+            revision = None
+        except (OSError, TimeoutError, DBAPIError) as problem:
+            raise DatabaseUnavailable(f"The database can't be reached: {type(problem).__name__}") from None
+        if revision != head():
+            raise DatabaseUnavailable("The database is of another version: run `python main.py migrate`")
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._connections.aclose()
+        if self._sync_engine is not None:
+            self._sync_engine.dispose()
+
+
+def open_database(url: str, pool_size: int) -> Database:
+    """The database at an address such as `sqlite:///path` or `postgresql://user:password@host/name`."""
+    return Database(url, pool_size)

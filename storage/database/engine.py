@@ -1,0 +1,154 @@
+"""Connections to SQLite and PostgreSQL: who may have how many, who waits for whom, and how each one is set up.
+
+SQLite has one connection that writes and several that read; PostgreSQL has one pool for both. In front of each stands
+a gate that lets people in by the order they came: the pools themselves let newcomers overtake.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from storage.database.columns import from_json, to_json
+
+SQLITE_BUSY_MS = 30_000
+CONNECT_TIMEOUT_S = 10
+# A statement of ours takes milliseconds: what takes longer than this hangs.
+POSTGRES_SETTINGS = {"statement_timeout": "30s", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "60s"}
+# Errors reach logs: parameters stay out of them, for they are prompts and hashes of passwords.
+_OPTIONS: dict[str, Any] = {"json_serializer": to_json, "json_deserializer": from_json, "hide_parameters": True}
+
+
+class DatabaseUnavailable(Exception):
+    """The database can't be used as it is; the message says why, without its address."""
+
+
+def is_sqlite(url: str) -> bool:
+    """Whether the address is that of a SQLite file."""
+    return url.startswith("sqlite:")
+
+
+class Connections:
+    """Lends connections, each for one short unit of work."""
+
+    def __init__(self, writing: AsyncEngine, reading: AsyncEngine, writers: int, readers: int) -> None:
+        self._writing = writing
+        self._reading = reading
+        self._write_gate = asyncio.Semaphore(writers)
+        # PostgreSQL has one pool, so one gate.
+        self._read_gate = asyncio.Semaphore(readers) if readers else self._write_gate
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A connection in a transaction, which is rolled back unless committed."""
+        async with self._write_gate, self._writing.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection on which each statement stands alone and takes no lock."""
+        async with self._read_gate, self._reading.connect() as connection:
+            yield connection
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._writing.dispose()
+        await self._reading.dispose()
+
+
+def connections(url: str, pool_size: int) -> Connections:
+    """Pools that connect when they are first used."""
+    return _sqlite(url, pool_size) if is_sqlite(url) else _postgres(url, pool_size)
+
+
+def _sqlite(url: str, pool_size: int) -> Connections:
+    address = sa.make_url(url).set(drivername="sqlite+aiosqlite")
+    shared: dict[str, Any] = {"max_overflow": 0, "connect_args": {"isolation_level": None}, **_OPTIONS}
+    writing = create_async_engine(address, pool_size=1, **shared)
+    reading = create_async_engine(
+        address, pool_size=pool_size, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, **shared
+    )
+    event.listen(writing.sync_engine, "connect", _set_up_writer)
+    event.listen(writing.sync_engine, "begin", _begin_immediate)
+    event.listen(reading.sync_engine, "connect", _set_up_reader)
+    return Connections(writing, reading, writers=1, readers=pool_size)
+
+
+def _begin_immediate(connection: sa.Connection) -> None:
+    # With the lock from the start: one that is only asked for at the first write can't be waited for.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _set_up_writer(connection: Any, _record: object) -> None:
+    _run(
+        connection,
+        f"busy_timeout = {SQLITE_BUSY_MS}",
+        "journal_mode = WAL",
+        "synchronous = NORMAL",
+        "foreign_keys = ON",
+    )
+
+
+def _set_up_reader(connection: Any, _record: object) -> None:
+    _run(connection, f"busy_timeout = {SQLITE_BUSY_MS}", "query_only = ON")
+
+
+def _run(connection: Any, *pragmas: str) -> None:
+    cursor = connection.cursor()
+    for pragma in pragmas:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _postgres(url: str, pool_size: int) -> Connections:
+    async def connect() -> Any:
+        return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, server_settings=POSTGRES_SETTINGS)
+
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connect,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_use_lifo=True,
+        **_OPTIONS,
+    )
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    # Without a transaction around it a read costs one round trip instead of three.
+    reading = engine.execution_options(isolation_level="AUTOCOMMIT")
+    return Connections(engine, reading, writers=pool_size, readers=0)
+
+
+def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
+    # After a restart of the server: the driver knows that the connection is gone, so no ping is needed.
+    if connection.driver_connection.is_closed():
+        raise sa.exc.DisconnectionError
+
+
+def sync_engine(url: str, pool_size: int) -> sa.Engine:
+    """What the job engine works with, on the same database: psycopg for PostgreSQL."""
+    if not is_sqlite(url):
+        address = sa.make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+psycopg")
+        return sa.create_engine(address, pool_size=pool_size, pool_pre_ping=True, hide_parameters=True)
+    engine = sa.create_engine(sa.make_url(url).set(drivername="sqlite"), pool_size=pool_size, hide_parameters=True)
+    event.listen(engine, "connect", _set_up_sync)
+    return engine
+
+
+def _set_up_sync(connection: sqlite3.Connection, record: object) -> None:
+    _set_up_writer(connection, record)
+    # As DBOS does in an engine of its own: the write lock from the start, so that writers wait instead of failing.
+    connection.isolation_level = "IMMEDIATE"
+
+
+def make_room(url: str) -> None:
+    """Create the folder of a SQLite file."""
+    path = sa.make_url(url).database
+    if is_sqlite(url) and path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,299 @@
+"""Questions about generations, their events and their attempts."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from statistics import fmean
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, bindparam, insert, literal_column, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.errors import NotFound
+from domain.failures import FailureCode, GenerationFailure
+from domain.generations import (
+    STAGES,
+    SUCCEEDED,
+    TERMINAL,
+    Attempt,
+    EventDraft,
+    Generation,
+    GenerationEvent,
+    GenerationState,
+    IdempotencyKeyTaken,
+    PinnedReference,
+)
+from domain.pages import Page, PageRequest
+from domain.prompts import StructuredPrompt
+from domain.providers import ImageOptions, OutputFormat, ProviderKind, ReferenceRole
+from domain.users import Scope, Viewer
+from storage.database.keysets import Keyset
+from storage.database.pictures import picture_of_json
+from storage.database.reaches import reached
+from storage.database.refusals import refused_as
+from storage.database.tables import generation, generation_event, provider_attempt
+
+TYPICAL_CALLS = 20
+
+_c, _e, _a = generation.c, generation_event.c, provider_attempt.c
+_GENERATION = (
+    _c.id,
+    _c.community_id,
+    _c.owner_id,
+    _c.requested_by_id,
+    _c.identity_id,
+    _c.provider,
+    _c.model,
+    _c.prompt,
+    _c.structured_prompt,
+    _c.prompt_version,
+    _c.identity,
+    _c.options,
+    _c.parent_image_id,
+    _c.save_to_identity,
+    _c.idempotency_key,
+    _c.input_hash,
+    _c.state,
+    _c.event_seq,
+    _c.references,
+    _c.failures,
+    _c.expected_s,
+    _c.actual_cost_micro_usd,
+    _c.created_at,
+    _c.finished_at,
+)
+_EVENT = (
+    _e.generation_id,
+    _e.seq,
+    _e.at,
+    _e.state,
+    _e.stage,
+    _e.index,
+    _e.preview,
+    _e.image_id,
+    _e.failure,
+)
+_ATTEMPT = (
+    _a.id,
+    _a.generation_id,
+    _a.index,
+    _a.number,
+    _a.provider,
+    _a.model,
+    _a.started_at,
+    _a.finished_at,
+    _a.outcome,
+    _a.provider_request_id,
+    _a.cost_micro_usd,
+)
+_RUNNING = tuple(state for state in GenerationState if state not in TERMINAL)
+
+
+def _generation(row: Sequence[Any]) -> Generation:
+    values = dict(zip(_FIELDS, row, strict=True))
+    structured = values["structured_prompt"]
+    values["provider"] = ProviderKind(values["provider"])
+    values["structured_prompt"] = StructuredPrompt(**structured) if structured else None
+    values["options"] = _options(**values["options"])
+    values["state"] = GenerationState(values["state"])
+    values["references"] = tuple(_reference(**reference) for reference in values["references"])
+    values["failures"] = tuple(_failure(**failure) for failure in values["failures"])
+    return Generation(**values)
+
+
+_FIELDS = tuple(column.name for column in _GENERATION)
+
+
+def _options(output_format: str | None = None, **others: Any) -> ImageOptions:
+    return ImageOptions(output_format=OutputFormat(output_format) if output_format else None, **others)
+
+
+def _reference(role: str, **others: Any) -> PinnedReference:
+    return PinnedReference(role=ReferenceRole(role), **others)
+
+
+def _failure(code: str, **others: Any) -> GenerationFailure:
+    return GenerationFailure(code=FailureCode(code), **others)
+
+
+def _event(row: Sequence[Any]) -> GenerationEvent:
+    generation_id, seq, at, state, stage, index, preview, image_id, failure = row
+    return GenerationEvent(
+        generation_id,
+        seq,
+        at,
+        GenerationState(state),
+        stage,
+        index,
+        picture_of_json(preview) if preview else None,
+        image_id,
+        _failure(**failure) if failure else None,
+    )
+
+
+def _attempt(row: Sequence[Any]) -> Attempt:
+    row_id, generation_id, index, number, provider, *rest = row
+    return Attempt(row_id, generation_id, index, number, ProviderKind(provider), *rest)
+
+
+_PAGE = Keyset(generation, _GENERATION, lambda rows: rows.c.owner_id == bindparam("owner_id"), _generation)
+
+
+class Generations:
+    """Implements the port of the same noun."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, new: Generation) -> None:
+        """Store a generation."""
+        values = {name: getattr(new, name) for name in _FIELDS}
+        with refused_as({"uq_generation_requested_by_id_idempotency_key": IdempotencyKeyTaken()}):
+            await self._connection.execute(insert(generation), values)
+
+    async def of_key(self, requested_by_id: UUID, idempotency_key: str) -> Generation | None:
+        """The one with the key."""
+        statement = select(*_GENERATION).where(
+            _c.requested_by_id == requested_by_id, _c.idempotency_key == idempotency_key
+        )
+        return await self._first(statement)
+
+    async def get(self, scope: Scope, id: UUID) -> Generation:
+        """One in reach."""
+        found = await self.by_ids(scope, [id])
+        if not found:
+            raise NotFound("Generation", id)
+        return found[0]
+
+    async def load(self, id: UUID) -> Generation | None:
+        """One of anybody's."""
+        return await self._first(select(*_GENERATION).where(_c.id == id))
+
+    async def by_ids(self, scope: Scope, ids: Sequence[UUID]) -> Sequence[Generation]:
+        """Those in reach."""
+        return await self._all(select(*_GENERATION).where(_c.id.in_(ids), reached(scope, _c.community_id, _c.owner_id)))
+
+    async def page(self, viewer: Viewer, page: PageRequest) -> Page[Generation]:
+        """One page of the viewer's."""
+        return await _PAGE.page(self._connection, page, owner_id=viewer.id)
+
+    async def running(self, owner_id: UUID) -> Sequence[Generation]:
+        """Those of the owner that go on, the oldest first."""
+        statement = select(*_GENERATION).where(_c.owner_id == owner_id, _c.finished_at.is_(None))
+        return await self._all(statement.order_by(_c.created_at, _c.id))
+
+    async def _first(self, statement: Select[Any]) -> Generation | None:
+        row = (await self._connection.execute(statement)).first()
+        return _generation(row) if row else None
+
+    async def _all(self, statement: Select[Any]) -> Sequence[Generation]:
+        return [_generation(row) for row in await self._connection.execute(statement)]
+
+    async def append(self, id: UUID, at: datetime, draft: EventDraft) -> GenerationEvent | None:
+        """Store one step."""
+        return await self._append(id, at, draft, {})
+
+    async def finish(
+        self,
+        id: UUID,
+        at: datetime,
+        draft: EventDraft,
+        failures: Sequence[GenerationFailure],
+        cost_micro_usd: int | None,
+    ) -> GenerationEvent | None:
+        """Store the last step and the outcome."""
+        outcome = {"failures": list(failures), "actual_cost_micro_usd": cost_micro_usd, "finished_at": at}
+        return await self._append(id, at, draft, outcome)
+
+    async def _append(
+        self, id: UUID, at: datetime, draft: EventDraft, outcome: Mapping[str, object]
+    ) -> GenerationEvent | None:
+        # The update holds the row until the commit: whoever draws the next number waits, so numbers have no gaps.
+        statement = (
+            update(generation)
+            .where(_c.id == id, _may_take(draft.state))
+            .values({"event_seq": _c.event_seq + 1, "state": draft.state or _c.state, **outcome})
+            .returning(_c.event_seq, _c.state)
+        )
+        drawn = (await self._connection.execute(statement)).first()
+        if drawn is None:
+            return None
+        state = GenerationState(drawn.state)
+        event = GenerationEvent(
+            id,
+            drawn.event_seq,
+            at,
+            state,
+            STAGES[state] if draft.stage is None else draft.stage,
+            draft.index,
+            draft.preview,
+            draft.image_id,
+            draft.failure,
+        )
+        values = {column.name: getattr(event, column.name) for column in _EVENT}
+        await self._connection.execute(insert(generation_event), values)
+        return event
+
+    async def pin_references(self, id: UUID, references: Sequence[PinnedReference]) -> None:
+        """Store what the work sends."""
+        await self._connection.execute(update(generation).where(_c.id == id).values({"references": list(references)}))
+
+    async def events(self, id: UUID, after: int, limit: int) -> Sequence[GenerationEvent]:
+        """Events above a number."""
+        statement = select(*_EVENT).where(_e.generation_id == id, _e.seq > after).order_by(_e.seq).limit(limit)
+        return [_event(row) for row in await self._connection.execute(statement)]
+
+    async def outcomes(self, id: UUID) -> Sequence[GenerationEvent]:
+        """What became of single pictures."""
+        is_settled = or_(_e.image_id.is_not(None), and_(_e.failure.is_not(None), _e.index.is_not(None)))
+        statement = select(*_EVENT).where(_e.generation_id == id, is_settled).order_by(_e.seq)
+        return [_event(row) for row in await self._connection.execute(statement)]
+
+    async def last_seqs(self, ids: Sequence[UUID]) -> dict[UUID, int]:
+        """Where each generation's events end."""
+        rows = await self._connection.execute(select(_c.id, _c.event_seq).where(_c.id.in_(ids)))
+        return {row.id: row.event_seq for row in rows}
+
+    async def add_attempt(self, attempt: Attempt) -> None:
+        """Store the beginning of a call."""
+        values = {column.name: getattr(attempt, column.name) for column in _ATTEMPT}
+        await self._connection.execute(insert(provider_attempt), values)
+
+    async def finish_attempt(self, attempt: Attempt) -> None:
+        """Store the end of a call."""
+        statement = update(provider_attempt).where(_a.id == attempt.id)
+        await self._connection.execute(
+            statement.values(
+                finished_at=attempt.finished_at,
+                outcome=attempt.outcome,
+                provider_request_id=attempt.provider_request_id,
+                cost_micro_usd=attempt.cost_micro_usd,
+            )
+        )
+
+    async def attempts_of(self, generation_ids: Sequence[UUID]) -> Sequence[Attempt]:
+        """Calls in their order."""
+        statement = select(*_ATTEMPT).where(_a.generation_id.in_(generation_ids))
+        rows = await self._connection.execute(statement.order_by(_a.generation_id, _a.index, _a.number))
+        return [_attempt(row) for row in rows]
+
+    async def typical_seconds(self, provider: ProviderKind, model: str) -> float | None:
+        """The mean of the latest calls that brought a picture."""
+        statement = (
+            select(_a.started_at, _a.finished_at)
+            .where(_a.provider == provider, _a.model == model, _a.outcome == literal_column(f"'{SUCCEEDED}'"))
+            .order_by(_a.finished_at.desc())
+            .limit(TYPICAL_CALLS)
+        )
+        rows = (await self._connection.execute(statement)).tuples()
+        seconds = [(finished_at - started_at).total_seconds() for started_at, finished_at in rows]
+        return fmean(seconds) if seconds else None
+
+
+def _may_take(state: GenerationState | None) -> ColumnElement[bool]:
+    """Whether the generation may move on so: never back, and to each state once."""
+    if state is GenerationState.QUEUED:
+        return and_(_c.state == state, _c.event_seq == 0)
+    if state is None or state in TERMINAL:
+        return _c.state.in_(_RUNNING)
+    return _c.state.in_(_RUNNING[: _RUNNING.index(state)])

@@ -1,0 +1,44 @@
+"""Which constraint refused a row, whatever the database calls it."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+
+from sqlalchemy import Index, PrimaryKeyConstraint, UniqueConstraint
+from sqlalchemy.exc import IntegrityError
+
+from storage.database.tables import METADATA
+
+
+@contextmanager
+def refused_as(errors: Mapping[str, Exception]) -> Iterator[None]:
+    """Raise an error of the rules when the constraint of that name refuses a row; others stay what they are."""
+    try:
+        yield
+    except IntegrityError as refusal:
+        error = errors.get(_constraint(refusal))
+        if error is None:
+            raise
+        raise error from None
+
+
+def _constraint(refusal: IntegrityError) -> str:
+    # asyncpg tells the name; SQLite tells the columns.
+    name = getattr(getattr(refusal.orig, "__cause__", None), "constraint_name", None)
+    if name:
+        return str(name)
+    columns = re.fullmatch(r"UNIQUE constraint failed: (.+)", str(refusal.orig))
+    return _names_by_columns().get(columns[1], "") if columns else ""
+
+
+@cache
+def _names_by_columns() -> dict[str, str]:
+    names = {}
+    for table in METADATA.tables.values():
+        uniques: list[UniqueConstraint | Index | PrimaryKeyConstraint] = [table.primary_key]
+        uniques += [item for item in table.constraints if isinstance(item, UniqueConstraint)]
+        uniques += [index for index in table.indexes if index.unique]
+        for unique in uniques:
+            names[", ".join(f"{table.name}.{column.name}" for column in unique.columns)] = str(unique.name)
+    return names

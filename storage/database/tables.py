@@ -1,0 +1,273 @@
+"""The tables, and nothing that works on them. Names of constraints are spelled out: errors are told by them.
+
+People and communities are never removed as a side effect (RESTRICT): their pictures are objects outside the database.
+What tells of a generation goes with it; what merely points at something forgets it.
+"""
+
+from datetime import datetime
+from typing import Any, ClassVar, cast
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, MetaData, Table, UniqueConstraint, Uuid, text
+from sqlmodel import Field, SQLModel
+
+from storage.database.columns import DOCUMENT, MOMENT
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class _Tables(SQLModel):
+    metadata: ClassVar[MetaData] = MetaData(naming_convention=NAMES)
+
+
+def _moment(*, nullable: bool = False) -> Any:
+    return Field(sa_type=cast("Any", MOMENT), nullable=nullable)
+
+
+def _document(*, nullable: bool = False) -> Any:
+    return Field(sa_type=cast("Any", DOCUMENT), nullable=nullable)
+
+
+def _where(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
+class CommunityRow(_Tables, table=True):
+    """Tenants. A name is not unique: a community of an external issuer may be called as one of ours."""
+
+    __tablename__ = "community"
+
+    id: UUID = Field(primary_key=True)
+    name: str = Field(index=True)
+
+
+class UserRow(_Tables, table=True):
+    """Users; `external_id` is what an external issuer calls them."""
+
+    __tablename__ = "user_account"
+    __table_args__ = (
+        UniqueConstraint("community_id", "email"),
+        UniqueConstraint("community_id", "external_id"),
+        # Signing in by password names no community, so there the address alone must say who it is.
+        Index("uq_user_account_email_password", "email", unique=True, **_where("password_hash IS NOT NULL")),
+        Index("ix_user_account_email", "email"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    community_id: UUID = Field(foreign_key="community.id", ondelete="RESTRICT")
+    email: str
+    name: str
+    role: str
+    is_test: bool
+    password_hash: str | None
+    external_id: str | None
+    created_at: datetime = _moment()
+    tokens_valid_after: datetime = _moment()
+
+
+class ReferenceImageRow(_Tables, table=True):
+    """Slots. The picture's columns are filled in or empty together."""
+
+    __tablename__ = "reference_image"
+    __table_args__ = (
+        UniqueConstraint("user_id", "order"),
+        CheckConstraint('"order" BETWEEN 0 AND 4', name="order"),
+        CheckConstraint("(picture_key IS NULL) = (variant_keys IS NULL)", name="picture"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    community_id: UUID = Field(foreign_key="community.id", ondelete="RESTRICT")
+    user_id: UUID = Field(foreign_key="user_account.id", ondelete="RESTRICT")
+    name: str
+    order: int
+    role: str
+    picture_key: str | None
+    sha256: str | None
+    media_type: str | None
+    size_bytes: int | None
+    width_px: int | None
+    height_px: int | None
+    placeholder: str | None
+    variant_keys: dict[str, str] | None = _document(nullable=True)
+    created_at: datetime = _moment()
+    updated_at: datetime = _moment()
+
+
+class IdentityRow(_Tables, table=True):
+    """Identities."""
+
+    __tablename__ = "identity"
+    __table_args__ = (
+        Index("ix_identity_user_id_created_at", "user_id", "created_at"),
+        Index("ix_identity_image_id", "image_id"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    community_id: UUID = Field(foreign_key="community.id", ondelete="RESTRICT")
+    user_id: UUID = Field(foreign_key="user_account.id", ondelete="RESTRICT")
+    name: str
+    category: str
+    i_am_statement: str
+    visualization: str
+    notes: list[str] = _document()
+    image_id: UUID | None = Field(foreign_key="image.id", ondelete="SET NULL")
+    created_at: datetime = _moment()
+    updated_at: datetime = _moment()
+
+
+class PromptRow(_Tables, table=True):
+    """Prompt versions; those without a community are built in."""
+
+    __tablename__ = "prompt"
+    __table_args__ = (
+        Index("uq_prompt_community_id_type_version", "community_id", "type", "version", unique=True),
+        # NULLs are distinct, so the built-in versions need a key of their own.
+        Index("uq_prompt_built_in", "type", "version", unique=True, **_where("community_id IS NULL")),
+        CheckConstraint("version > 0", name="version"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    community_id: UUID | None = Field(foreign_key="community.id", ondelete="RESTRICT")
+    type: str
+    version: int
+    name: str
+    body: str
+    required_context_keys: list[str] = _document()
+    is_active: bool
+    author_id: UUID | None = Field(foreign_key="user_account.id", ondelete="SET NULL")
+    created_at: datetime = _moment()
+
+
+class ImageRow(_Tables, table=True):
+    """Images of the library."""
+
+    __tablename__ = "image"
+    __table_args__ = (
+        UniqueConstraint("generation_id", "generation_index"),
+        Index("ix_image_owner_id_created_at_id", "owner_id", "created_at", "id"),
+        Index("ix_image_public", "community_id", "created_at", "id", **_where("is_public")),
+    )
+
+    id: UUID = Field(primary_key=True)
+    community_id: UUID = Field(foreign_key="community.id", ondelete="RESTRICT")
+    owner_id: UUID = Field(foreign_key="user_account.id", ondelete="RESTRICT")
+    source: str
+    picture_key: str
+    sha256: str
+    media_type: str
+    size_bytes: int
+    width_px: int
+    height_px: int
+    placeholder: str
+    variant_keys: dict[str, str] = _document()
+    filename: str
+    is_public: bool
+    recipe: dict[str, Any] | None = _document(nullable=True)
+    # Images and generations point at each other: this key is added when both tables are there.
+    generation_id: UUID | None = Field(
+        sa_column=Column(Uuid, ForeignKey("generation.id", ondelete="SET NULL", use_alter=True))
+    )
+    generation_index: int | None
+    created_at: datetime = _moment()
+
+
+class GenerationRow(_Tables, table=True):
+    """Generations. The row is the counter of its events: who draws a number holds the row until they commit."""
+
+    __tablename__ = "generation"
+    __table_args__ = (
+        UniqueConstraint("requested_by_id", "idempotency_key"),
+        CheckConstraint("event_seq >= 0", name="counter"),
+        Index("ix_generation_owner_id_created_at_id", "owner_id", "created_at", "id"),
+        Index("ix_generation_running", "owner_id", **_where("finished_at IS NULL")),
+        Index("ix_generation_identity_id", "identity_id"),
+        Index("ix_generation_parent_image_id", "parent_image_id"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    community_id: UUID = Field(foreign_key="community.id", ondelete="RESTRICT")
+    owner_id: UUID = Field(foreign_key="user_account.id", ondelete="RESTRICT")
+    requested_by_id: UUID = Field(foreign_key="user_account.id", ondelete="RESTRICT")
+    identity_id: UUID | None = Field(foreign_key="identity.id", ondelete="SET NULL")
+    provider: str
+    model: str
+    prompt: str
+    structured_prompt: dict[str, Any] | None = _document(nullable=True)
+    prompt_version: int | None
+    identity: dict[str, Any] | None = _document(nullable=True)
+    options: dict[str, Any] = _document()
+    parent_image_id: UUID | None = Field(foreign_key="image.id", ondelete="SET NULL")
+    save_to_identity: bool
+    idempotency_key: str | None
+    input_hash: str
+    state: str
+    event_seq: int
+    references: list[dict[str, Any]] = _document()
+    failures: list[dict[str, Any]] = _document()
+    expected_s: float | None
+    actual_cost_micro_usd: int | None
+    created_at: datetime = _moment()
+    finished_at: datetime | None = _moment(nullable=True)
+
+
+class GenerationEventRow(_Tables, table=True):
+    """Events: what was told, never changed. An image told of may be gone since, so `image_id` is no foreign key."""
+
+    __tablename__ = "generation_event"
+    __table_args__ = (CheckConstraint("seq > 0", name="seq"),)
+
+    generation_id: UUID = Field(primary_key=True, foreign_key="generation.id", ondelete="CASCADE")
+    seq: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    at: datetime = _moment()
+    state: str
+    stage: str
+    index: int | None
+    preview: dict[str, Any] | None = _document(nullable=True)
+    image_id: UUID | None
+    failure: dict[str, Any] | None = _document(nullable=True)
+
+
+class ProviderAttemptRow(_Tables, table=True):
+    """Calls to providers."""
+
+    __tablename__ = "provider_attempt"
+    __table_args__ = (
+        UniqueConstraint("generation_id", "index", "number"),
+        Index("ix_provider_attempt_succeeded", "provider", "model", "finished_at", **_where("outcome = 'SUCCEEDED'")),
+    )
+
+    id: UUID = Field(primary_key=True)
+    generation_id: UUID = Field(foreign_key="generation.id", ondelete="CASCADE")
+    index: int
+    number: int
+    provider: str
+    model: str
+    started_at: datetime = _moment()
+    finished_at: datetime | None = _moment(nullable=True)
+    outcome: str
+    provider_request_id: str | None
+    cost_micro_usd: int | None
+
+
+METADATA = _Tables.metadata
+
+
+def _table(name: str) -> Table:
+    return METADATA.tables[name]
+
+
+community = _table("community")
+user_account = _table("user_account")
+reference_image = _table("reference_image")
+identity = _table("identity")
+prompt = _table("prompt")
+image = _table("image")
+generation = _table("generation")
+generation_event = _table("generation_event")
+provider_attempt = _table("provider_attempt")
