@@ -285,7 +285,7 @@ class Generations:
             .order_by(_a.finished_at.desc())
             .limit(TYPICAL_CALLS)
         )
-        rows = (await self._connection.execute(statement)).tuples()
+        rows = await self._connection.execute(statement)
         seconds = [(finished_at - started_at).total_seconds() for started_at, finished_at in rows]
         return fmean(seconds) if seconds else None
 

@@ -138,4 +138,4 @@ class Users:
     async def tokens_valid_after(self, ids: Sequence[UUID]) -> dict[UUID, datetime]:
         """The moment for each user."""
         rows = await self._connection.execute(select(_c.id, _c.tokens_valid_after).where(_c.id.in_(ids)))
-        return dict(rows.tuples())
+        return {row[0]: row[1] for row in rows}
