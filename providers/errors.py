@@ -54,8 +54,7 @@ RULES: dict[ProviderKind, tuple[Rule, ...]] = {
     ProviderKind.OPENAI: (
         Rule(FailureCode.REFUSED_OUTPUT, words=frozenset({"stage:output"}), is_charged=True),
         Rule(FailureCode.REFUSED_INPUT, words=_MODERATION),
-        Rule(FailureCode.REFUSED_INPUT, range(400, 500), text="rejected by the safety system"),
-        Rule(FailureCode.REFUSED_INPUT, range(400, 500), text="rejected as a result of our safety system"),
+        Rule(FailureCode.REFUSED_INPUT, range(400, 500), text="safety system"),
         Rule(FailureCode.INSUFFICIENT_CREDIT, words=_NO_CREDIT),
         Rule(FailureCode.RATE_LIMITED, words=frozenset({"rate_limit_exceeded"})),
         Rule(FailureCode.INVALID_KEY, words=frozenset({"invalid_api_key"})),

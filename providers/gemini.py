@@ -15,6 +15,7 @@ from providers.remotes import RemoteProvider
 
 if TYPE_CHECKING:
     from google.genai import Client, types
+    from httpx2 import AsyncClient
 
 BASE_URL = "https://generativelanguage.googleapis.com/"
 API_VERSION = "v1"
@@ -61,18 +62,17 @@ FINISHES: dict[str, tuple[FailureCode, str | None]] = {
 }
 """Why the model stopped, and what that means when no picture came."""
 
-_STANDS_ABOVE_PICTURE = frozenset({FailureCode.REFUSED_INPUT, FailureCode.REFUSED_OUTPUT})
-
 
 class GeminiProvider(RemoteProvider["Client"]):
     """The adapter for Gemini. `base_url` ends before `/v1`."""
 
     catalogue: ClassVar[Catalogue] = GEMINI
 
-    def _connect(self) -> "Client":
-        from google.genai import Client, types
+    def _credentials(self) -> dict[str, str]:
+        return {"x-goog-api-key": self._api_key}
 
-        from providers.connections import connect
+    def _client_over(self, http: "AsyncClient") -> "Client":
+        from google.genai import Client, types
 
         options = types.HttpOptions(
             base_url=self._base_url or BASE_URL,
@@ -80,14 +80,10 @@ class GeminiProvider(RemoteProvider["Client"]):
             timeout=round(self._timeout_s * 1000),
             # Said out loud: by default the SDK asks twice over one of its HTTP clients, and once over ours.
             retry_options=types.HttpRetryOptions(attempts=1),
-            httpx_async_client=connect({"x-goog-api-key": self._api_key}, self._timeout_s),
+            httpx_async_client=http,
         )
         # Said out loud, because an environment variable could turn this into a Vertex client.
         return Client(vertexai=False, api_key=self._api_key, http_options=options)
-
-    async def _disconnect(self, client: "Client") -> None:
-        client.close()
-        await client.aio.aclose()
 
     async def _ping(self, client: "Client") -> None:
         await client.aio.models.list(config={"page_size": 1})
@@ -128,7 +124,7 @@ def _picture(answer: "types.GenerateContentResponse") -> bytes:
         raise NoPicture(failure(FailureCode.REFUSED_INPUT), answer.response_id)
     candidate = answer.candidates[0] if answer.candidates else None
     told = _finish(candidate)
-    if told.code in _STANDS_ABOVE_PICTURE:
+    if told.is_refusal:
         raise NoPicture(told, answer.response_id)
     blobs = [
         part.inline_data

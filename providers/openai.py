@@ -26,6 +26,7 @@ from providers.remotes import RemoteProvider
 from providers.replies import request_id_of
 
 if TYPE_CHECKING:
+    from httpx2 import AsyncClient
     from openai import AsyncOpenAI
 
 BASE_URL = "https://api.openai.com/v1"
@@ -40,22 +41,20 @@ class OpenAIProvider(RemoteProvider["AsyncOpenAI"]):
 
     catalogue: ClassVar[Catalogue] = OPENAI
 
-    def _connect(self) -> "AsyncOpenAI":
-        from openai import AsyncOpenAI
+    def _credentials(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self._api_key}"}
 
-        from providers.connections import connect, timeout
+    def _client_over(self, http: "AsyncClient") -> "AsyncOpenAI":
+        from openai import AsyncOpenAI
 
         return AsyncOpenAI(
             api_key=self._api_key,
             base_url=self._base_url or BASE_URL,
-            timeout=timeout(self._timeout_s),
+            timeout=http.timeout,
             # The SDK would send a second paid request after a lost answer.
             max_retries=0,
-            http_client=connect({"authorization": f"Bearer {self._api_key}"}, self._timeout_s),
+            http_client=http,
         )
-
-    async def _disconnect(self, client: "AsyncOpenAI") -> None:
-        await client.close()
 
     async def _ping(self, client: "AsyncOpenAI") -> None:
         answer = await client.models.with_raw_response.list()

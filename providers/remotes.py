@@ -5,13 +5,16 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from re import compile as pattern
-from typing import ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from domain.errors import ProviderUnusable
 from domain.failures import FailureCode, failure
 from domain.providers import ImageModel, PictureFailed, PictureRequest, PreviewArrived, ProviderEvent, ProviderKind
 from providers.catalogue import Catalogue
 from providers.errors import picture_failed
+
+if TYPE_CHECKING:
+    from httpx2 import AsyncClient
 
 Client = TypeVar("Client")
 
@@ -31,7 +34,7 @@ class RemoteProvider(ABC, Generic[Client]):
         self._api_key = (api_key or "").strip()
         self._base_url = base_url
         self._timeout_s = timeout_s
-        self._client: Client | None = None
+        self._connection: tuple[AsyncClient, Client] | None = None
         self._connecting = asyncio.Lock()
 
     @property
@@ -87,9 +90,9 @@ class RemoteProvider(ABC, Generic[Client]):
 
     async def aclose(self) -> None:
         """Let go of connections."""
-        client, self._client = self._client, None
-        if client is not None:
-            await self._disconnect(client)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection[0].aclose()
 
     async def _to_the_end(self, request: PictureRequest) -> AsyncGenerator[ProviderEvent, None]:
         """The call's events until its one outcome, whatever is raised on the way."""
@@ -112,18 +115,24 @@ class RemoteProvider(ABC, Generic[Client]):
 
     async def _connected(self) -> Client:
         async with self._connecting:
-            if self._client is None:
+            if self._connection is None:
                 # Importing an SDK and reading certificates takes most of a second.
-                self._client = await asyncio.to_thread(self._connect)
-            return self._client
+                self._connection = await asyncio.to_thread(self._connect)
+            return self._connection[1]
+
+    def _connect(self) -> "tuple[AsyncClient, Client]":
+        from providers.connections import connect
+
+        http = connect(self._credentials(), self._timeout_s)
+        return http, self._client_over(http)
 
     @abstractmethod
-    def _connect(self) -> Client:
-        """Import the SDK and make its client; runs in a thread."""
+    def _credentials(self) -> dict[str, str]:
+        """The headers that carry the key."""
 
     @abstractmethod
-    async def _disconnect(self, client: Client) -> None:
-        """Let go of the client's connections."""
+    def _client_over(self, http: "AsyncClient") -> Client:
+        """Import the SDK and make its client, without retries of its own; runs in a thread."""
 
     @abstractmethod
     def _ask(self, client: Client, request: PictureRequest) -> AsyncGenerator[ProviderEvent, None]:

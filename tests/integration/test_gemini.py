@@ -4,6 +4,7 @@ import asyncio
 import base64
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -292,6 +293,16 @@ async def test_the_vendors_environment_does_not_leak(server: WireServer, monkeyp
         "x-server-timeout": "5",
     }
     await provider.aclose()
+
+
+async def test_closing_lets_go_of_connections(server: WireServer, provider: GeminiProvider) -> None:
+    """An idle connection is kept for the next call and closed with the provider; a later call opens another one."""
+    server.answer = replace(wire.candidate(wire.inline()), ending=Ending.KEPT_ALIVE)
+    assert len(await ask(provider, asked(MODEL))) == 1
+    assert not server.hung_up.is_set()
+    await provider.aclose()
+    await asyncio.wait_for(server.hung_up.wait(), 1)
+    assert len(await ask(provider, asked(MODEL))) == 1
 
 
 async def test_a_check_costs_nothing(server: WireServer, provider: GeminiProvider) -> None:

@@ -20,17 +20,18 @@ from domain.providers import ImageProvider, PictureRequest, ProviderEvent
 
 
 class Ending(Enum):
-    """What happens after an answer's bytes are sent."""
+    """What happens after an answer's bytes are sent; CUT, RESET and HANG come before the promised end."""
 
     COMPLETE = auto()
     CUT = auto()
     RESET = auto()
     HANG = auto()
+    KEPT_ALIVE = auto()
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer. Its pieces are sent one after the other; every ending but COMPLETE promises more than it sends."""
+    """One answer. Its pieces are sent one after the other; what is cut short promises more than it sends."""
 
     status: int = 200
     pieces: Sequence[bytes] = ()
@@ -39,8 +40,10 @@ class Answer:
 
     def head(self) -> bytes:
         """The status line and the headers."""
-        promised = sum(map(len, self.pieces)) + (0 if self.ending is Ending.COMPLETE else 1_000)
-        headers = {"content-length": str(promised), "connection": "close", **self.headers}
+        is_whole = self.ending in {Ending.COMPLETE, Ending.KEPT_ALIVE}
+        promised = sum(map(len, self.pieces)) + (0 if is_whole else 1_000)
+        connection = "keep-alive" if self.ending is Ending.KEPT_ALIVE else "close"
+        headers = {"content-length": str(promised), "connection": connection, **self.headers}
         lines = [f"HTTP/1.1 {self.status} Said", *(f"{name}: {value}" for name, value in headers.items())]
         return "\r\n".join([*lines, "", ""]).encode()
 
@@ -134,7 +137,7 @@ class WireServer:
             linger_none = struct.pack("ii", 1, 0)
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_none)
             writer.transport.abort()
-        if answer.ending is Ending.HANG and await reader.read() == b"":
+        if answer.ending in {Ending.HANG, Ending.KEPT_ALIVE} and await reader.read() == b"":
             self.hung_up.set()
 
 
