@@ -41,8 +41,8 @@ def noisy_jpeg(width_px: int, height_px: int) -> bytes:
     return encoded(Image.merge("RGB", (grain, slope, Image.blend(grain, slope, 0.5))), "JPEG", quality=88)
 
 
-def private_jpeg(orientation: int, width_px: int = 400, height_px: int = 300) -> bytes:
-    """A JPEG as phones make it: turned by EXIF, with a place, a camera, a comment, XMP and a colour profile.
+def private_jpeg(orientation: int, width_px: int = 400, height_px: int = 300, *, has_profile: bool = True) -> bytes:
+    """A JPEG as phones make it: turned by EXIF, with a place, a camera, a comment, XMP and mostly a colour profile.
 
     The four quarters are stored as they would be for that orientation, so upright they are `corners` again.
     """
@@ -64,7 +64,8 @@ def private_jpeg(orientation: int, width_px: int = 400, height_px: int = 300) ->
     exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitude] = (52.0, 31.0, 12.0)
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     xmp = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>SecretPlace</x:xmpmeta>"
-    return encoded(image, "JPEG", quality=90, exif=exif, icc_profile=profile, xmp=xmp, comment=b"SecretComment")
+    profiled = {"icc_profile": profile} if has_profile else {}
+    return encoded(image, "JPEG", quality=90, exif=exif, xmp=xmp, comment=b"SecretComment", **profiled)
 
 
 def transparent_png(width_px: int = 400, height_px: int = 300) -> bytes:

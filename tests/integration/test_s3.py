@@ -113,6 +113,15 @@ async def test_objects_that_were_kept_fail_the_deletion() -> None:
         await store.aclose()
 
 
+async def test_a_thousand_objects_are_deleted_per_request() -> None:
+    """S3 takes no more at once."""
+    with canned((200, b"<DeleteResult/>")) as server:
+        store = S3ObjectStore(s3_settings("pictures", server.url), FakeClock())
+        await store.delete([f"{number}.png" for number in range(2001)])
+        await store.aclose()
+    assert [body.count(b"<Key>") for body in server.bodies] == [1000, 1000, 1]
+
+
 async def test_secrets_are_in_no_message() -> None:
     """Neither the error nor what it was raised from shows a key."""
     with canned((403, problem("AccessDenied"))) as server:
