@@ -21,7 +21,7 @@ class CommandFailed(Exception):
     """A command could not be carried out; the message says why, for whoever typed it."""
 
 
-def _composed(settings: Settings) -> Atelier:
+def composed(settings: Settings) -> Atelier:
     if not settings.is_postgres:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
     try:
@@ -30,9 +30,9 @@ def _composed(settings: Settings) -> Atelier:
         raise CommandFailed(str(error)) from error
 
 
-def _ready(settings: Settings) -> Atelier:
+def ready(settings: Settings) -> Atelier:
     """The server's parts over a database that is at its newest version: the embedded one brings itself there."""
-    atelier = _composed(settings)
+    atelier = composed(settings)
     try:
         if settings.is_postgres:
             asyncio.run(_check_database(settings))
@@ -45,14 +45,14 @@ def _ready(settings: Settings) -> Atelier:
 
 async def _check_database(settings: Settings) -> None:
     # With parts of its own: connections belong to the event loop that made them.
-    atelier = _composed(settings)
+    atelier = composed(settings)
     try:
         await atelier.database.check()
     finally:
         await atelier.aclose()
 
 
-def _claim(atelier: Atelier) -> None:
+def claim(atelier: Atelier) -> None:
     try:
         atelier.engine.claim()
     except AnotherWorker as error:
@@ -68,9 +68,9 @@ def serve(settings: Settings, *, works: bool) -> int:
     """Answer requests until told to stop."""
     from app.server import run_server
 
-    atelier = _ready(settings)
+    atelier = ready(settings)
     if works:
-        _claim(atelier)
+        claim(atelier)
     run_server(atelier, works=works, welcome=_welcome)
     return 0
 
@@ -90,8 +90,8 @@ async def _welcome(atelier: Atelier) -> str | None:
 
 def work(settings: Settings) -> int:
     """Make pictures until told to stop."""
-    atelier = _ready(settings)
-    _claim(atelier)
+    atelier = ready(settings)
+    claim(atelier)
 
     async def until_told() -> None:
         stopped = asyncio.Event()
@@ -107,7 +107,7 @@ def work(settings: Settings) -> int:
 def migrate(settings: Settings) -> int:
     """Bring the database to the newest version."""
     try:
-        _upgrade(_composed(settings))
+        _upgrade(composed(settings))
     except DatabaseUnavailable as error:
         raise CommandFailed(str(error)) from error
     print("The database is at the newest version.")
@@ -116,7 +116,7 @@ def migrate(settings: Settings) -> int:
 
 async def check(settings: Settings) -> int:
     """Print what is right and what is wrong. Returns 1 when something that is needed has a problem."""
-    atelier = _composed(settings)
+    atelier = composed(settings)
     findings = await checks.check(atelier)
     await atelier.aclose()
     print("\n".join(map(str, findings)))
@@ -125,7 +125,7 @@ async def check(settings: Settings) -> int:
 
 async def user(settings: Settings, options: argparse.Namespace, password: Callable[[], str]) -> int:
     """Make a user, print a token, or revoke a user's tokens."""
-    atelier = await asyncio.to_thread(_ready, settings)
+    atelier = await asyncio.to_thread(ready, settings)
     try:
         if options.action == "create":
             made = await atelier.accounts.create(
