@@ -64,7 +64,10 @@ function choose({ query, variables }) {
   part("variables").value = variables ?? "";
 }
 
-config.tabs.forEach(({ query }, index) => part("examples").add(new Option(query.trim().split("\n")[0], index)));
+config.tabs.forEach(({ query }, index) => {
+  const name = query.match(/^(?:query|mutation|subscription)\s+\w+/m)?.[0] ?? `Example ${index + 1}`;
+  part("examples").add(new Option(name, index));
+});
 part("examples").onchange = ({ target }) => choose(config.tabs[target.value]);
 part("form").onsubmit = (event) => {
   event.preventDefault();
