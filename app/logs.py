@@ -149,10 +149,7 @@ class RequestLog:
         clear_contextvars()
         bind_contextvars(request_id=request_id)
         exchange = _Request if scope["type"] == "http" else _Socket
-        try:
-            await exchange(self.app, scope, receive, send).run()
-        finally:
-            clear_contextvars()
+        await exchange(self.app, scope, receive, send).run()
 
 
 class _Exchange:
