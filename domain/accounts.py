@@ -1,6 +1,7 @@
 """Signing in, and finding out who a token speaks for."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4, uuid5
@@ -13,6 +14,7 @@ from domain.users import Community, Role, User, Viewer
 
 MIN_PASSWORD_CHARS = 8
 MAX_PASSWORD_CHARS = 1_000
+MAX_NAME_CHARS = 255
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _BEGINNING = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 _EXTERNAL_COMMUNITIES = UUID("6f0bd5a1-4c39-5f0e-9a43-8a1c60b9a6de")
@@ -59,13 +61,12 @@ class Accounts:
             raise Unauthenticated("The token was revoked")
         return Viewer(user), claims
 
-    async def is_alive(self, claims: TokenClaims, user_id: UUID) -> bool:
-        """Whether a token that was valid still is: neither expired nor revoked, its user still there."""
-        if claims.expires_at <= self._clock.now():
-            return False
+    async def refusals(self, held: Sequence[tuple[TokenClaims, UUID]]) -> list[str | None]:
+        """Why each token that was valid no longer is, with the user it speaks for; None for those that still are."""
+        now = self._clock.now()
         async with self._unit_of_work(read_only=True) as work:
-            valid_after = await work.users.tokens_valid_after([user_id])
-        return user_id in valid_after and claims.issued_at >= valid_after[user_id]
+            valid_after = await work.users.tokens_valid_after(list({user_id for _, user_id in held}))
+        return [_refusal(claims, valid_after.get(user_id), now) for claims, user_id in held]
 
     async def revoke_tokens(self, user: User) -> None:
         """Make every token of the user's dead, also those that hold sockets open."""
@@ -86,7 +87,7 @@ class Accounts:
     ) -> User:
         """A new user; the community is made when there is none of that name. Raises InvalidInput, Conflict."""
         email = _normal(email)
-        if not _EMAIL.fullmatch(email) or len(email) > 255:
+        if not _EMAIL.fullmatch(email) or len(email) > MAX_NAME_CHARS:
             raise InvalidInput("Give an e-mail address such as ada@example.org", "email")
         if password is not None and not MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS:
             raise InvalidInput(f"A password has {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS:,} characters", "password")
@@ -110,7 +111,7 @@ class Accounts:
             id=uuid4(),
             community_id=community_id,
             email=email,
-            name=name[:255],
+            name=name[:MAX_NAME_CHARS],
             role=role,
             is_test=is_test,
             created_at=self._clock.now(),
@@ -159,3 +160,9 @@ class Accounts:
 
 def _normal(email: str) -> str:
     return email.strip().lower()
+
+
+def _refusal(claims: TokenClaims, valid_after: datetime | None, now: datetime) -> str | None:
+    if claims.expires_at <= now:
+        return "Token expired"
+    return "Token revoked" if valid_after is None or claims.issued_at < valid_after else None

@@ -1,17 +1,17 @@
 """What can go wrong for a user, each named after its condition. The edge turns each class into one typed result.
 
-    DomainError
-    ├── InvalidInput        a value breaks a rule that the caller can mend
-    ├── NotFound            no such object, or not one the viewer may see
-    ├── Conflict            the object's present state forbids it
-    ├── LimitReached        a fixed number of things is already there
-    ├── InvalidImage        the bytes are not a picture we take
-    ├── UnsupportedByModel  the chosen model can't do what is asked
-    ├── ProviderUnusable    the chosen provider can't be called at all
-    ├── Unauthenticated     no valid token, or a wrong password
-    ├── Forbidden           the viewer's role doesn't allow the operation at all
-    └── StoreUnavailable    the object store can't be reached; nothing was changed
-        └── ObjectMissing   the object isn't (any longer) in the store
+DomainError
+├── InvalidInput        a value breaks a rule that the caller can mend
+├── NotFound            no such object, or not one the viewer may see
+├── Conflict            the object's present state forbids it
+├── LimitReached        a fixed number of things is already there
+├── InvalidImage        the bytes are not a picture we take
+├── UnsupportedByModel  the chosen model can't do what is asked
+├── ProviderUnusable    the chosen provider can't be called at all
+├── Unauthenticated     no valid token, or a wrong password
+├── Forbidden           the viewer's role doesn't allow the operation at all
+└── StoreUnavailable    the object store can't be reached; nothing was changed
+    └── ObjectMissing   the object isn't (any longer) in the store
 """
 
 from collections.abc import Sequence

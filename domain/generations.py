@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from domain.failures import REFUSALS, FailureCode, GenerationFailure
+from domain.failures import REFUSALS, GenerationFailure
 from domain.pictures import Picture
 from domain.prompts import StructuredPrompt
 from domain.providers import ImageOptions, ProviderKind, ReferenceRole

@@ -9,6 +9,7 @@ from domain.images import Image, new_upload
 from domain.library import PictureLibrary
 from domain.pictures import UploadedFile
 from domain.ports import Clock
+from domain.providers import ReferenceRole
 from domain.reference_images import ReferenceImage
 from domain.repositories import UnitOfWorkFactory
 from domain.users import Viewer
@@ -120,20 +121,18 @@ class Readiness:
 
 def readiness(identity: Identity, references: list[ReferenceImage]) -> Readiness:
     """Judge an identity by its words and its owner's reference images."""
-    pictured = [reference for reference in references if reference.picture]
-    blockers = [] if pictured else ["Upload at least one reference image"]
+    pictures = {reference.order: reference.picture for reference in references if reference.picture}
+    blockers = [] if pictures else ["Upload at least one reference image"]
     warnings = []
     if not identity.i_am_statement and not identity.visualization:
         warnings.append("Describe the identity: it has neither an I-am statement nor a visualization")
-    for reference in pictured:
-        picture = reference.picture
-        if picture and min(picture.width_px, picture.height_px) < SMALL_REFERENCE_PX:
+    for order, picture in pictures.items():
+        if min(picture.width_px, picture.height_px) < SMALL_REFERENCE_PX:
             size = f"{picture.width_px}x{picture.height_px}"
-            warnings.append(f"Reference image {reference.order} is small ({size} px): use {SMALL_REFERENCE_PX} or more")
-    hashes = [reference.picture.sha256 for reference in pictured if reference.picture]
-    if len(set(hashes)) < len(hashes):
+            warnings.append(f"Reference image {order} is small ({size} px): use {SMALL_REFERENCE_PX} or more")
+    if len({picture.sha256 for picture in pictures.values()}) < len(pictures):
         warnings.append("The same reference image is there more than once")
-    if pictured and not any(reference.role.value == "FACE" for reference in pictured):
+    if pictures and not any(reference.picture and reference.role is ReferenceRole.FACE for reference in references):
         warnings.append("No reference image shows a face")
     return Readiness(tuple(blockers), tuple(warnings))
 

@@ -72,7 +72,9 @@ class StructuredPrompt:
     def check(self) -> None:
         """Raises InvalidInput when nothing is filled in or a part is too long."""
         problems = [
-            FieldProblem(("structuredPrompt", part.name), f"{part.name} must be at most {MAX_STRUCTURED_CHARS} characters")
+            FieldProblem(
+                ("structuredPrompt", part.name), f"{part.name} must be at most {MAX_STRUCTURED_CHARS} characters"
+            )
             for part in fields(self)
             if len(getattr(self, part.name) or "") > MAX_STRUCTURED_CHARS
         ]
@@ -135,20 +137,20 @@ def check_body(body: str, type: PromptType, required: tuple[ContextKey, ...] = (
             raise InvalidInput(f"The body must contain {key.placeholder}, which is required", "body")
 
 
-def _placeholders(body: str) -> set[str]:
+def _placeholders(body: str) -> list[str]:
     try:
         parsed = list(Formatter().parse(body))
     except ValueError:
         raise InvalidInput(
             "The body has a stray brace. Write {{ for { and }} for } where no placeholder is meant", "body"
         ) from None
-    found = set()
+    found = []
     for _, name, spec, conversion in parsed:
         if name is None:
             continue
         if spec or conversion:
             raise InvalidInput(f"A placeholder is a plain name in braces: {{{name}}}", "body")
-        found.add(name)
+        found.append(name)
     return found
 
 
@@ -168,7 +170,7 @@ def rendered_for_identity(
     prompt: Prompt, owner: User, identity: "Identity", texts: tuple[str, ...], structured: StructuredPrompt | None
 ) -> str:
     """What a provider is told for an identity. A structured prompt the body has no place for joins the other texts."""
-    if structured and ContextKey.STRUCTURED_PROMPT.placeholder not in prompt.body:
+    if structured and ContextKey.STRUCTURED_PROMPT.value.lower() not in _placeholders(prompt.body):
         texts = (*texts, structured.rendered())
     additional = "\n".join(text.strip() for text in texts if text.strip())
     return prompt.render(context_of(owner.name, identity, additional, structured))
@@ -239,7 +241,7 @@ class Prompts:
     async def preview(self, viewer: Viewer, body: str, type: PromptType, identity_id: UUID | None) -> str:
         """What the body would become, for a real identity when one is named. Raises NotFound, InvalidInput."""
         check_body(body, type)
-        async with self._unit_of_work() as work:
+        async with self._unit_of_work(read_only=True) as work:
             identity = await work.identities.get(viewer.scope, identity_id) if identity_id else None
             owner = await work.users.acted_for(viewer, identity.user_id if identity else None)
         return render(body, context_of(owner.name, identity))

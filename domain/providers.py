@@ -3,6 +3,7 @@
 An adapter is asked for exactly one picture per call; several pictures are several calls, each a step of its own.
 """
 
+import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,6 +12,8 @@ from typing import Protocol
 from domain.errors import ProviderUnusable, UnsupportedByModel
 from domain.failures import GenerationFailure
 from domain.pictures import EncodedPicture
+
+_SIZE = re.compile(r"[0-9]{1,5}x[0-9]{1,5}")
 
 
 class ProviderKind(StrEnum):
@@ -192,7 +195,8 @@ def check_options(provider: ProviderKind, model: ImageModel, options: ImageOptio
 
     if model.is_retired:
         raise UnsupportedByModel(
-            f"{model.id} was retired by its provider. Use {model.replaced_by} instead.",
+            f"{model.id} was retired by its provider."
+            + (f" Use {model.replaced_by} instead." if model.replaced_by else ""),
             provider=provider,
             model=model.id,
             option="model",
@@ -204,7 +208,11 @@ def check_options(provider: ProviderKind, model: ImageModel, options: ImageOptio
         raise refuse("references", [f"0-{model.max_references}"])
     if options.seed is not None and not model.takes_seed:
         raise refuse("seed", [])
-    if options.size is not None and options.size not in model.sizes and not (model.any_size and _is_size(options.size)):
+    if (
+        options.size is not None
+        and options.size not in model.sizes
+        and not (model.any_size and _SIZE.fullmatch(options.size))
+    ):
         raise refuse("size", model.sizes)
     chosen = (
         ("aspectRatio", options.aspect_ratio, model.aspect_ratios),
@@ -217,8 +225,3 @@ def check_options(provider: ProviderKind, model: ImageModel, options: ImageOptio
     for name, value, supported in chosen:
         if value is not None and value not in supported:
             raise refuse(name, supported)
-
-
-def _is_size(text: str) -> bool:
-    width, cross, height = text.partition("x")
-    return bool(cross) and all(part.isascii() and part.isdigit() and len(part) <= 5 for part in (width, height))

@@ -214,7 +214,12 @@ class GenerationRepository(Protocol):
         """Fix which objects the work sends."""
 
     async def finish(
-        self, id: UUID, at: datetime, draft: EventDraft, failures: Sequence[GenerationFailure], cost_micro_usd: int | None
+        self,
+        id: UUID,
+        at: datetime,
+        draft: EventDraft,
+        failures: Sequence[GenerationFailure],
+        cost_micro_usd: int | None,
     ) -> GenerationEvent | None:
         """Store the terminal event with the outcome. Returns None when the generation had ended before."""
 
