@@ -8,7 +8,7 @@ from functools import partial
 from uuid import UUID, uuid5
 
 from domain.errors import InvalidImage, ObjectMissing, StoreUnavailable
-from domain.failures import FailureCode, failure
+from domain.failures import FailureCode, GenerationFailure, failure
 from domain.generation_events import GenerationEvents
 from domain.generations import (
     STAGES,
@@ -23,7 +23,6 @@ from domain.library import MADE_LIMITS, PictureLibrary
 from domain.pictures import Picture
 from domain.ports import Clock
 from domain.provider_calls import PictureNotMade, ProviderCalls, Receipt, staging
-from domain.reference_images import MAX_REFERENCE_IMAGES
 from domain.repositories import UnitOfWorkFactory
 
 REFERENCE_SIDE_PX = 2048
@@ -57,10 +56,10 @@ class GenerationJobs:
                 await self._pin(generation)
             except (ObjectMissing, InvalidImage):
                 # A picture without the person's face is not what was asked for: stop before it costs money.
-                await self._events.end(generation, [failure(FailureCode.REFERENCE_UNREADABLE)])
+                await self._end(generation, failure(FailureCode.REFERENCE_UNREADABLE))
                 return 0
             except StoreUnavailable:
-                await self._events.end(generation, [failure(FailureCode.STORAGE_UNAVAILABLE)])
+                await self._end(generation, failure(FailureCode.STORAGE_UNAVAILABLE))
                 return 0
         await self._tell_state(generation, GenerationState.GENERATING)
         return generation.options.n
@@ -78,7 +77,8 @@ class GenerationJobs:
         except PictureNotMade as not_made:
             why = not_made.why
         except StoreUnavailable:
-            why = failure(FailureCode.STORAGE_UNAVAILABLE, is_charged=True)
+            was_called = await self._was_called(generation, index)
+            why = failure(FailureCode.STORAGE_UNAVAILABLE, is_charged=was_called)
         else:
             return
         await self._events.tell(generation, EventDraft(index=index, stage=why.message, failure=why.at(index)))
@@ -86,16 +86,19 @@ class GenerationJobs:
     async def finish(self, id: UUID) -> None:
         """Record the outcome, once every picture is settled."""
         generation = await self._running(id)
-        if generation is None:
-            return
-        await self._events.end(generation)
-        await self._library.discard_keys([pin.key for pin in generation.references])
+        if generation is not None:
+            await self._end(generation)
 
     async def break_off(self, id: UUID) -> None:
         """End a generation whose work broke in a way nobody foresaw, so that nobody waits for it."""
         generation = await self._running(id)
         if generation is not None:
-            await self._events.end(generation, [failure(FailureCode.INTERNAL, is_charged=True)])
+            await self._end(generation, failure(FailureCode.INTERNAL, is_charged=True))
+
+    async def _end(self, generation: Generation, *unprepared: GenerationFailure) -> None:
+        """Record the outcome, and remove what only the work needed: copies of people's photos above all."""
+        await self._events.end(generation, unprepared)
+        await self._library.discard_folder(f"{staging(generation)}/")
 
     async def _running(self, id: UUID) -> Generation | None:
         async with self._unit_of_work(read_only=True) as work:
@@ -105,6 +108,10 @@ class GenerationJobs:
     async def _settled(self, id: UUID) -> set[int | None]:
         async with self._unit_of_work(read_only=True) as work:
             return {event.index for event in await work.generations.outcomes(id)}
+
+    async def _was_called(self, generation: Generation, index: int) -> bool:
+        async with self._unit_of_work(read_only=True) as work:
+            return any(attempt.index == index for attempt in await work.generations.attempts_of([generation.id]))
 
     async def _is_last(self, generation: Generation, index: int) -> bool:
         """Whether every other picture has arrived or failed."""
@@ -124,7 +131,7 @@ class GenerationJobs:
         async with self._unit_of_work(read_only=True) as work:
             slots = await work.reference_images.of_users([generation.owner_id])
         pinned = []
-        for slot in slots[:MAX_REFERENCE_IMAGES]:
+        for slot in slots:
             if slot.picture is None:
                 continue
             read = partial(self._library.objects.get, slot.picture.key, MADE_LIMITS.max_bytes)
@@ -158,11 +165,10 @@ class GenerationJobs:
                 lambda: self._library.store_made(generation.community_id, data, id)
             )
         except InvalidImage:
-            raise PictureNotMade(failure(FailureCode.BAD_RESPONSE, is_charged=True).at(index)) from None
+            raise PictureNotMade(failure(FailureCode.BAD_RESPONSE, is_charged=True)) from None
         image = self._image(generation, index, id, picture, receipt)
         done = EventDraft(index=index, stage=f"Picture {index + 1} of {generation.options.n} is done", image_id=id)
         await self._events.tell(generation, done, image)
-        await self._library.discard_keys([key, f"{key}.json"])
 
     def _image(self, generation: Generation, index: int, id: UUID, picture: Picture, receipt: Receipt) -> Image:
         name = generation.identity["name"] if generation.identity else "picture"

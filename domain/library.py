@@ -7,8 +7,8 @@ unused object, never a row without its picture.
 import hashlib
 import io
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import BinaryIO
 from uuid import UUID
 
@@ -18,7 +18,6 @@ from domain.pictures import (
     Picture,
     PictureLimits,
     UploadedFile,
-    all_keys,
     picture_key,
     variant_key,
 )
@@ -89,19 +88,27 @@ class PictureLibrary:
         """Remove the picture's objects again when the block fails, as when its row could not be written."""
         try:
             yield
-        except BaseException:
+        except Exception:
+            # Not when it is cancelled: that may come after the commit, and a row must never lose its picture.
             await self.discard(picture)
             raise
 
     async def discard(self, *pictures: Picture | None) -> None:
-        """Remove objects whose rows are gone. A store that is away leaves orphans, which the sweep collects."""
-        await self.discard_keys(all_keys(pictures))
+        """Remove objects whose rows are gone. A store that is away keeps them, unused."""
+        keys = [key for picture in pictures if picture for key in picture.keys]
+        if keys:
+            with _left_behind(keys):
+                await self.objects.delete(keys)
 
-    async def discard_keys(self, keys: Sequence[str]) -> None:
-        """The same for keys."""
-        if not keys:
-            return
-        try:
-            await self.objects.delete(keys)
-        except StoreUnavailable:
-            _log.warning("objects left behind: the store is unavailable", extra={"keys": list(keys)})
+    async def discard_folder(self, prefix: str) -> None:
+        """The same for every object below a prefix."""
+        with _left_behind([prefix]):
+            await self.objects.delete([key async for key in self.objects.keys(prefix)])
+
+
+@contextmanager
+def _left_behind(keys: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except StoreUnavailable:
+        _log.warning("objects left behind: the store is unavailable", extra={"keys": keys})

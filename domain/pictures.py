@@ -3,7 +3,6 @@
 Keys only, never URLs: URLs are minted when they are read.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -119,8 +118,3 @@ def variant_key(original_key: str, size: VariantSize, media_type: str) -> str:
     """The key of a variant: beside its original, so that repeating the work overwrites."""
     stem = original_key.rsplit(".", 1)[0]
     return f"{stem}_{VARIANT_SIDES_PX[size]}.{MEDIA_TYPES[media_type]}"
-
-
-def all_keys(pictures: Iterable[Picture | None]) -> list[str]:
-    """Every object of every picture given."""
-    return [key for picture in pictures if picture for key in picture.keys]

@@ -4,14 +4,16 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
 from uuid import uuid4
 
-from domain.errors import DomainError, ObjectMissing, StoreUnavailable
-from domain.failures import FailureCode, GenerationFailure, failure
+from domain.errors import ObjectMissing, StoreUnavailable
+from domain.failures import MAY_BE_CHARGED, FailureCode, GenerationFailure, failure
 from domain.generation_events import GenerationEvents
 from domain.generations import STARTED, SUCCEEDED, Attempt, EventDraft, Generation, RetryPolicy
 from domain.library import MADE_LIMITS, PictureLibrary
@@ -52,6 +54,17 @@ class Receipt:
     revised_prompt: str | None
     request_id: str | None
     cost_micro_usd: int | None
+    arrived_at: datetime
+
+    def to_json(self) -> bytes:
+        """The receipt as it is stored."""
+        return json.dumps(asdict(self), default=str).encode()
+
+    @classmethod
+    def from_json(cls, body: bytes) -> "Receipt":
+        """The stored receipt."""
+        told = json.loads(body)
+        return cls(**{**told, "arrived_at": datetime.fromisoformat(told["arrived_at"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,59 +107,63 @@ class ProviderCalls:
 
         Raises PictureNotMade, StoreUnavailable.
         """
-        return await self._staged(generation, index) or await self._call(generation, index)
+        receipt = await self._staged(generation, index)
+        attempts = await self._attempts_so_far(generation, index, receipt)
+        return receipt or await self._call(generation, index, attempts)
 
     async def _staged(self, generation: Generation, index: int) -> Receipt | None:
         key = f"{staging(generation)}/{index}"
         if not await self.persistently(lambda: self._library.objects.exists(key)):
             return None
         body = await self.persistently(lambda: self._library.objects.get(f"{key}.json", MADE_LIMITS.max_bytes))
-        return Receipt(**json.loads(body))
+        return Receipt.from_json(body)
 
-    async def _call(self, generation: Generation, index: int) -> Receipt:
-        made = await self._close_unknown(generation, index)
+    async def _attempts_so_far(self, generation: Generation, index: int, receipt: Receipt | None) -> list[Attempt]:
+        """The calls for the picture; the one that a crash cut off gets the outcome that is known by now."""
+        async with self._unit_of_work() as work:
+            for attempt in await work.generations.attempts_of([generation.id]):
+                if attempt.index == index and attempt.outcome == STARTED:
+                    await work.generations.finish_attempt(_closed(attempt, receipt, self._clock.now()))
+            attempts = await work.generations.attempts_of([generation.id])
+            await work.commit()
+        return [attempt for attempt in attempts if attempt.index == index]
+
+    async def _call(self, generation: Generation, index: int, attempts: Sequence[Attempt]) -> Receipt:
+        made = len(attempts)
+        if sum(attempt.outcome == FailureCode.UNKNOWN_CHARGED for attempt in attempts) > MAX_REPEATED_CALLS:
+            raise PictureNotMade(failure(FailureCode.UNKNOWN_CHARGED, is_charged=True))
+        if attempts and attempts[-1].outcome != FailureCode.UNKNOWN_CHARGED:
+            await self._pause(generation, index, _failure_of(attempts[-1]), made)
         request = PictureRequest(
             model=generation.model,
             prompt=generation.prompt,
             options=generation.options,
             index=index,
-            references=await self._references(generation, index),
+            references=await self._references(generation),
         )
         while True:
             made += 1
             outcome = await self._attempt(generation, request, made)
             if isinstance(outcome, Receipt):
                 return outcome
-            pause_s = self._limits.calls.pause_s(outcome, made, random.random())  # noqa: S311 - jitter, not a secret
-            if pause_s is None:
-                raise PictureNotMade(outcome.at(index))
-            stage = f"{outcome.message} Trying again in {max(1, round(pause_s))} s."
-            await self._events.tell(generation, EventDraft(index=index, stage=stage))
-            await self._sleep(pause_s)
+            await self._pause(generation, index, outcome, made)
 
-    async def _close_unknown(self, generation: Generation, index: int) -> int:
-        """Name the calls that a crash cut off; returns how many calls there were. Raises PictureNotMade."""
-        async with self._unit_of_work() as work:
-            every = await work.generations.attempts_of([generation.id])
-            attempts = [attempt for attempt in every if attempt.index == index]
-            for attempt in attempts:
-                if attempt.outcome == STARTED:
-                    await work.generations.finish_attempt(
-                        replace(attempt, outcome=FailureCode.UNKNOWN_CHARGED.value, finished_at=self._clock.now())
-                    )
-            await work.commit()
-        unknown = [attempt for attempt in attempts if attempt.outcome in {STARTED, FailureCode.UNKNOWN_CHARGED}]
-        if len(unknown) > MAX_REPEATED_CALLS:
-            raise PictureNotMade(failure(FailureCode.UNKNOWN_CHARGED, is_charged=True).at(index))
-        return len(attempts)
+    async def _pause(self, generation: Generation, index: int, why: GenerationFailure, made: int) -> None:
+        """Wait until the call may be made again. Raises PictureNotMade when it may not."""
+        pause_s = self._limits.calls.pause_s(why, made, random.random())  # noqa: S311 - jitter, not a secret
+        if pause_s is None:
+            raise PictureNotMade(why)
+        stage = f"{why.message} Trying again in {max(1, round(pause_s))} s."
+        await self._events.tell(generation, EventDraft(index=index, stage=stage))
+        await self._sleep(pause_s)
 
-    async def _references(self, generation: Generation, index: int) -> tuple[Reference, ...]:
+    async def _references(self, generation: Generation) -> tuple[Reference, ...]:
         references = []
         for pin in generation.references:
             try:
                 data = await self.persistently(partial(self._library.objects.get, pin.key, MADE_LIMITS.max_bytes))
             except ObjectMissing:
-                raise PictureNotMade(failure(FailureCode.REFERENCE_UNREADABLE).at(index)) from None
+                raise PictureNotMade(failure(FailureCode.REFERENCE_UNREADABLE)) from None
             picture = EncodedPicture(data, pin.media_type, pin.width_px, pin.height_px)
             references.append(Reference(pin.name, pin.role, pin.sha256, picture))
         return tuple(references)
@@ -171,18 +188,19 @@ class ProviderCalls:
             await work.generations.add_attempt(attempt)
             await work.commit()
         event = await self._answer(generation, request)
+        now = self._clock.now()
         outcome: Receipt | GenerationFailure
         if isinstance(event, PictureArrived):
-            outcome = Receipt(event.revised_prompt, event.request_id, event.cost_micro_usd)
-            await self._stage(generation, request.index, event.data, outcome)
-            ended = replace(attempt, outcome=SUCCEEDED, cost_micro_usd=event.cost_micro_usd)
+            receipt = Receipt(event.revised_prompt, event.request_id, event.cost_micro_usd, now)
+            outcome = await self._stage(generation, request.index, event.data, receipt)
+            ended = _closed(attempt, receipt, now)
         else:
             outcome = event.failure
-            ended = replace(attempt, outcome=outcome.code.value)
+            ended = replace(attempt, provider_request_id=event.request_id, finished_at=now)
+        if isinstance(outcome, GenerationFailure):
+            ended = replace(ended, outcome=outcome.code.value)
         async with self._unit_of_work() as work:
-            await work.generations.finish_attempt(
-                replace(ended, provider_request_id=event.request_id, finished_at=self._clock.now())
-            )
+            await work.generations.finish_attempt(ended)
             await work.commit()
         return outcome
 
@@ -190,15 +208,13 @@ class ProviderCalls:
         """The provider's last word. An adapter that breaks its promises is an internal failure, not a crash."""
         events = self._providers[generation.provider].generate(request)
         try:
-            async with asyncio.timeout(self._limits.timeout_s):
+            async with asyncio.timeout(self._limits.timeout_s), aclosing(events):
                 answer = await self._listen(generation, request.index, events)
         except TimeoutError:
             return PictureFailed(failure(FailureCode.TIMEOUT, is_charged=True))
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, the call was made
             _log.exception("provider adapter failed", extra={"generation_id": str(generation.id)})
             return PictureFailed(failure(FailureCode.INTERNAL, is_charged=True))
-        finally:
-            await events.aclose()
         if isinstance(answer, PictureArrived) and not 0 < len(answer.data) <= MADE_LIMITS.max_bytes:
             return PictureFailed(failure(FailureCode.BAD_RESPONSE, is_charged=True), answer.request_id)
         return answer
@@ -218,18 +234,23 @@ class ProviderCalls:
         stem = f"{generation.community_id}/previews/{generation.id}/{index}-{number}-{uuid4().hex[:8]}"
         try:
             preview = await self._library.store_preview(stem, event.data)
-        except DomainError:
-            # A preview is a courtesy: a broken one, or a store that is away, must not cost the picture.
-            _log.warning("preview dropped", extra={"generation_id": str(generation.id), "index": index})
-            return
-        await self._events.tell(generation, EventDraft(index=index, stage=f"Preview {number}", preview=preview))
+            await self._events.tell(generation, EventDraft(index=index, stage=f"Preview {number}", preview=preview))
+        except Exception:  # noqa: BLE001
+            # A preview is a courtesy: a broken one, or a store or database that is away, must not cost the picture.
+            extra = {"generation_id": str(generation.id), "index": index}
+            _log.warning("preview dropped", extra=extra, exc_info=True)
 
-    async def _stage(self, generation: Generation, index: int, data: bytes, receipt: Receipt) -> None:
-        # The receipt goes first: where the bytes are, it is there too.
-        key = f"{staging(generation)}/{index}"
-        body = json.dumps(asdict(receipt)).encode()
-        await self.persistently(lambda: self._library.objects.put(f"{key}.json", body, "application/json"))
-        await self.persistently(lambda: self._library.objects.put(key, data, "application/octet-stream"))
+    async def _stage(
+        self, generation: Generation, index: int, data: bytes, receipt: Receipt
+    ) -> Receipt | GenerationFailure:
+        """Store what was paid for. The receipt goes first: where the bytes are, it is there too."""
+        key, put = f"{staging(generation)}/{index}", self._library.objects.put
+        try:
+            await self.persistently(lambda: put(f"{key}.json", receipt.to_json(), "application/json"))
+            await self.persistently(lambda: put(key, data, "application/octet-stream"))
+        except StoreUnavailable:
+            return failure(FailureCode.STORAGE_UNAVAILABLE, is_charged=True)
+        return receipt
 
     async def persistently(self, operation: Callable[[], Awaitable[Answer]]) -> Answer:
         """The operation's answer, waiting for a store that is away. Raises StoreUnavailable in the end."""
@@ -246,3 +267,23 @@ class ProviderCalls:
                 if pause_s is None:
                     raise
                 await self._sleep(pause_s)
+
+
+def _closed(attempt: Attempt, receipt: Receipt | None, now: datetime) -> Attempt:
+    """The call's record with its outcome; without a receipt nobody knows what came of it."""
+    if receipt is None:
+        return replace(attempt, outcome=FailureCode.UNKNOWN_CHARGED.value, finished_at=now)
+    return replace(
+        attempt,
+        outcome=SUCCEEDED,
+        finished_at=receipt.arrived_at,
+        provider_request_id=receipt.request_id,
+        cost_micro_usd=receipt.cost_micro_usd,
+    )
+
+
+def _failure_of(attempt: Attempt) -> GenerationFailure:
+    """What an earlier call ended with, for a step that is repeated: a refusal stays one, a paid call is not repeated."""
+    # A picture that arrived, was stored, and is gone from the store has been paid for too.
+    code = FailureCode.STORAGE_UNAVAILABLE if attempt.outcome == SUCCEEDED else FailureCode(attempt.outcome)
+    return failure(code, is_charged=code in MAY_BE_CHARGED)
