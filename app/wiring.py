@@ -113,7 +113,7 @@ def compose(settings: Settings) -> Atelier:
         identities=Identities(unit_of_work, library, clock),
         prompts=Prompts(unit_of_work, clock),
         requests=GenerationRequests(
-            unit_of_work, providers, (settings.default_provider, settings.default_model), objects, hub, clock
+            unit_of_work, providers, (settings.default_provider, settings.default_model), objects, clock
         ),
         events=events,
         hub=hub,

@@ -31,13 +31,13 @@ class GenerationEvents:
         self._clock = clock
 
     async def tell(self, generation: Generation, draft: EventDraft, image: Image | None = None) -> None:
-        """Record one step, together with the library image it brought. Nothing is told of what has ended."""
+        """Record one step, with the library image it brought. Of what has ended nothing is told; its image is kept."""
         async with self._unit_of_work() as work:
             if image:
                 await work.images.add(image)
             event = await work.generations.append(generation.id, self._clock.now(), draft)
             await work.commit()
-        self._publish(generation, event)
+        self._publish(event)
 
     async def end(self, generation: Generation, unprepared: Sequence[GenerationFailure] = ()) -> None:
         """Record the outcome: the images that were made, the failures, the cost, and the portrait when asked for."""
@@ -57,16 +57,16 @@ class GenerationEvents:
             if event and images and generation.save_to_identity and generation.identity_id:
                 await work.identities.set_image(generation.identity_id, images[0].id, now)
             await work.commit()
-        self._publish(generation, event)
+        self._publish(event)
 
-    def _publish(self, generation: Generation, event: GenerationEvent | None) -> None:
+    def _publish(self, event: GenerationEvent | None) -> None:
         if event is None:
             return
         self._bus.publish(event)
         _log.info(
             "generation",
             extra={
-                "generation_id": str(generation.id),
+                "generation_id": str(event.generation_id),
                 "seq": event.seq,
                 "state": event.state.value,
                 "stage": event.stage,
@@ -86,7 +86,8 @@ class GenerationEvents:
             generation = await work.generations.get(viewer.scope, id)
         if generation.state.is_terminal and after >= generation.event_seq:
             return
-        events = self._bus.follow(generation.id, after)
+        # A number that was never drawn must not make the follower wait for what comes after it.
+        events = self._bus.follow(generation.id, min(after, generation.event_seq))
         try:
             async for event in events:
                 yield event

@@ -16,7 +16,7 @@ from domain.generations import (
     IdempotencyKeyTaken,
 )
 from domain.identities import Identity, readiness
-from domain.ports import Clock, EventBus, ObjectStore
+from domain.ports import Clock, ObjectStore
 from domain.prompts import MAX_PROMPT_CHARS, PromptType, StructuredPrompt, rendered_for_identity
 from domain.providers import ImageModel, ImageOptions, ImageProvider, ProviderKind, check_options, usable
 from domain.reference_images import ReferenceImage
@@ -92,14 +92,12 @@ class GenerationRequests:
         providers: Mapping[ProviderKind, ImageProvider],
         default: tuple[ProviderKind, str | None],
         objects: ObjectStore,
-        bus: EventBus,
         clock: Clock,
     ) -> None:
         self._unit_of_work = unit_of_work
         self._providers = providers
         self._default_provider, self._default_model = default
         self._objects = objects
-        self._bus = bus
         self._clock = clock
 
     async def ask(self, viewer: Viewer, wish: GenerateImage) -> Generation:
@@ -220,17 +218,13 @@ class GenerationRequests:
             async with self._unit_of_work() as work:
                 await work.generations.add(generation)
                 queued = EventDraft(GenerationState.QUEUED, STAGES[GenerationState.QUEUED])
-                event = await work.generations.append(generation.id, generation.created_at, queued)
+                await work.generations.append(generation.id, generation.created_at, queued)
                 await work.jobs.enqueue_generation(generation)
                 await work.commit()
         except IdempotencyKeyTaken:
-            async with self._unit_of_work(read_only=True) as work:
-                before = await self._asked_before(work, viewer, wish)
-            if before is None:
-                raise
-            return before
-        if event:
-            self._bus.publish(event)
+            # Another call with this key was faster: asked again, its generation is the answer.
+            return await self.ask(viewer, wish)
+        # Nobody can follow yet, so the first event need not be published.
         return replace(generation, event_seq=1)
 
 
