@@ -1,5 +1,6 @@
 """The database as the composition root sees it."""
 
+import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
@@ -31,14 +32,20 @@ class Database:
     async def check(self) -> None:
         """Ask for the database's revision. Raises DatabaseUnavailable in words."""
         try:
-            async with self._connections.read() as connection:
-                revision = (await connection.execute(sa.text("SELECT version_num FROM alembic_version"))).scalar()
-        except sa.exc.ProgrammingError:
-            revision = None
-        except (OSError, TimeoutError, DBAPIError) as problem:
-            raise DatabaseUnavailable(f"The database can't be reached: {type(problem).__name__}") from None
+            revision = await self._revision()
+        except (OSError, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
+            raise DatabaseUnavailable(f"The database can't be reached ({type(problem).__name__})") from None
         if revision != head():
             raise DatabaseUnavailable("The database is of another version: run `python main.py migrate`")
+
+    async def _revision(self) -> str | None:
+        try:
+            async with self._connections.read() as connection:
+                return (await connection.execute(sa.text("SELECT version_num FROM alembic_version"))).scalar()
+        except DBAPIError as problem:
+            if "alembic_version" in str(problem.orig):
+                return None  # the table is missing
+            raise
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -148,7 +148,10 @@ def _set_up_sync(connection: sqlite3.Connection, record: object) -> None:
 
 
 def make_room(url: str) -> None:
-    """Create the folder of a SQLite file."""
+    """Create the folder of a SQLite file. Raises DatabaseUnavailable."""
     path = sa.make_url(url).database
     if is_sqlite(url) and path:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise DatabaseUnavailable(f"The database's folder can't be made: {problem.strerror}") from None

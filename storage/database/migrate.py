@@ -12,7 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import event
 
-from storage.database.engine import is_sqlite, make_room, sync_engine
+from storage.database.engine import DatabaseUnavailable, is_sqlite, make_room, sync_engine
 
 LOCK_TIMEOUT = "10s"
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
@@ -21,17 +21,22 @@ _LOCK = 0x61_74_65_6C_69_65_72
 
 
 def upgrade(url: str) -> None:
-    """Create the database's tables, or bring them to the newest revision; processes that start together take turns."""
+    """Create the database's tables, or bring them to the newest revision; processes that start together take turns.
+
+    Raises DatabaseUnavailable.
+    """
     make_room(url)
     run(url, lambda config: command.upgrade(config, "head"))
 
 
 def is_at_head(url: str) -> bool:
-    """Whether there is nothing to upgrade."""
+    """Whether there is nothing to upgrade. Raises DatabaseUnavailable."""
     engine = sync_engine(url, pool_size=1)
     try:
         with engine.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision() == head()
+    except sa.exc.OperationalError as problem:
+        raise DatabaseUnavailable(f"The database can't be reached: {problem.orig}") from None
     finally:
         engine.dispose()
 
@@ -43,7 +48,14 @@ def head() -> str | None:
 
 
 def run(url: str, work: Callable[[Config], None]) -> None:
-    """Run an Alembic command alone on the database, in one transaction."""
+    """Run an Alembic command alone on the database, in one transaction. Raises DatabaseUnavailable."""
+    try:
+        _run(url, work)
+    except sa.exc.OperationalError as problem:
+        raise DatabaseUnavailable(f"The database can't be migrated: {problem.orig}") from None
+
+
+def _run(url: str, work: Callable[[Config], None]) -> None:
     engine = sync_engine(url, pool_size=1)
     if is_sqlite(url):
         event.listen(engine, "connect", _set_up_sqlite)
