@@ -84,8 +84,6 @@ RULES: dict[ProviderKind, tuple[Rule, ...]] = {
         ),
         Rule(FailureCode.INSUFFICIENT_CREDIT, (429,), text="limit: 0,"),
         Rule(FailureCode.INSUFFICIENT_CREDIT, (429,), text="credits are depleted"),
-        Rule(FailureCode.RATE_LIMITED, words=frozenset({"resource_exhausted"})),
-        Rule(FailureCode.TIMEOUT, words=frozenset({"deadline_exceeded"}), is_charged=True),
     ),
 }
 """What one vendor says in its own way; the first row that matches counts, then those of every vendor."""
@@ -101,11 +99,11 @@ EVERY_VENDOR = (
     Rule(FailureCode.RATE_LIMITED, (429,)),
     Rule(FailureCode.REFUSED_INPUT, (451,)),
     Rule(FailureCode.INVALID_REQUEST, range(400, 500)),
-    Rule(FailureCode.PROVIDER_UNAVAILABLE, words=frozenset({"server_error", "unavailable", "internal"})),
     # A gateway lost the vendor's machine in mid-work: that picture may have been made and paid.
     Rule(FailureCode.TIMEOUT, (504, 524), is_charged=True),
     Rule(FailureCode.PROVIDER_UNAVAILABLE, (502, *range(520, 528)), is_charged=True),
     Rule(FailureCode.PROVIDER_UNAVAILABLE, range(500, 600)),
+    Rule(FailureCode.PROVIDER_UNAVAILABLE, words=frozenset({"server_error"})),
     Rule(FailureCode.BAD_RESPONSE, range(300, 400), message="The provider's address leads elsewhere."),
     Rule(FailureCode.BAD_RESPONSE, is_charged=True),
 )

@@ -169,6 +169,10 @@ ERRORS = [
         wire.error(429, "RESOURCE_EXHAUSTED", RETRY, message="Quota exceeded, limit: 0, model: x"),
         (F.INSUFFICIENT_CREDIT, False, None),
     ),
+    (
+        wire.error(429, "RESOURCE_EXHAUSTED", message="Your prepayment credits are depleted."),
+        (F.INSUFFICIENT_CREDIT, False, None),
+    ),
     (wire.error(500, "INTERNAL"), (F.PROVIDER_UNAVAILABLE, True, None)),
     (wire.error(503, "UNAVAILABLE"), (F.PROVIDER_UNAVAILABLE, True, None)),
     (json_answer([{"error": {"code": 503, "status": "UNAVAILABLE"}}], 503), (F.PROVIDER_UNAVAILABLE, True, None)),
