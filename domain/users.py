@@ -63,3 +63,7 @@ class Viewer:
     def scope(self) -> Scope:
         """A member reaches their own things; an admin those of the whole community."""
         return Scope(self.user.community_id, None if self.is_admin else self.user.id)
+
+    def reaches(self, user_id: UUID) -> bool:
+        """Whether that user of the community is one whose things the viewer may see and change."""
+        return self.is_admin or user_id == self.user.id

@@ -1,0 +1,1 @@
+"""The GraphQL edge: schema, types, resolvers, loaders, errors, limits and transports. Knows Strawberry."""

@@ -1,0 +1,199 @@
+"""What users are told when something goes wrong: one table from domain errors to GraphQL's.
+
+A mutation answers with the error's type when its result union has it. Everywhere else the error stands beside the
+data, with a code in its extensions; what nobody foresaw is masked there, and logged once.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import strawberry
+from graphql import GraphQLError, GraphQLSyntaxError
+from strawberry.types.field import StrawberryField
+
+from domain import errors
+from domain.errors import DomainError, InvalidImageReason
+from domain.providers import ProviderKind
+from graph import enums  # noqa: F401  gives the enums used below their descriptions
+from graph.ids import shown_id
+
+_log = logging.getLogger(__name__)
+
+MASKED = "Something went wrong on the server."
+
+
+@strawberry.interface(description="A problem that the caller can be told about, and often mend.")
+class UserError:
+    """Every error of a result union."""
+
+    message: str = strawberry.field(description="What is wrong, for a person to read.")
+
+    @classmethod
+    def of(cls, error: Any) -> Self:
+        """The domain error as clients see it."""
+        return cls(message=error.message)
+
+
+@strawberry.type(description="One wrong field of an input.")
+class FieldError:
+    """The source is a domain FieldProblem."""
+
+    path: list[str] = strawberry.field(description="Where the field is in the input.")
+    message: str = strawberry.field(description="What is wrong with it.")
+
+
+@strawberry.type(description="A value breaks a rule.")
+class InvalidInputError(UserError):
+    """Of InvalidInput."""
+
+    fields: Sequence[errors.FieldProblem] = strawberry.field(
+        graphql_type=list[FieldError], description="Every field that is wrong, where that can be said."
+    )
+
+    @classmethod
+    def of(cls, error: errors.InvalidInput) -> Self:
+        """With every problem."""
+        return cls(message=error.message, fields=error.problems)
+
+
+@strawberry.type(description="There is no such object, or not one that you may see.")
+class NotFoundError(UserError):
+    """Of NotFound."""
+
+    id: strawberry.ID | None = strawberry.field(description="The id that was asked for.")
+
+    @classmethod
+    def of(cls, error: errors.NotFound) -> Self:
+        """With the id as the client knows it."""
+        return cls(message=error.message, id=shown_id(error))
+
+
+@strawberry.type(description="The object's present state forbids it.")
+class ConflictError(UserError):
+    """Of Conflict."""
+
+
+@strawberry.type(description="There are as many as there may be.")
+class LimitReachedError(UserError):
+    """Of LimitReached."""
+
+    limit: int = strawberry.field(description="How many there may be.")
+
+    @classmethod
+    def of(cls, error: errors.LimitReached) -> Self:
+        """With the limit."""
+        return cls(message=error.message, limit=error.limit)
+
+
+@strawberry.type(description="The chosen model can't do what is asked.")
+class UnsupportedByModelError(UserError):
+    """Of UnsupportedByModel."""
+
+    provider: ProviderKind = strawberry.field(description="The model's provider.")
+    model: str = strawberry.field(description="The model's id.")
+    option: str = strawberry.field(description="The option that the model can't do.")
+    supported: list[str] = strawberry.field(description="What it can do instead; empty when nothing.")
+
+    @classmethod
+    def of(cls, error: errors.UnsupportedByModel) -> Self:
+        """With what the model can do."""
+        return cls(
+            message=error.message,
+            provider=error.provider,
+            model=error.model,
+            option=error.option,
+            supported=list(error.supported),
+        )
+
+
+@strawberry.type(description="The chosen provider can't be called: it has no key, or makes no images.")
+class ProviderUnusableError(UserError):
+    """Of ProviderUnusable."""
+
+    provider: ProviderKind = strawberry.field(description="The provider.")
+
+    @classmethod
+    def of(cls, error: errors.ProviderUnusable) -> Self:
+        """With the provider."""
+        return cls(message=error.message, provider=error.provider)
+
+
+@strawberry.type(description="The file is not a picture that is taken.")
+class InvalidImageError(UserError):
+    """Of InvalidImage."""
+
+    reason: InvalidImageReason = strawberry.field(description="Why not.")
+
+    @classmethod
+    def of(cls, error: errors.InvalidImage) -> Self:
+        """With the reason."""
+        return cls(message=error.message, reason=error.reason)
+
+
+@strawberry.type(description="The pictures' store can't be reached. Nothing was changed; try again later.")
+class StorageUnavailableError(UserError):
+    """Of StoreUnavailable."""
+
+
+@strawberry.type(description="The e-mail address or the password is wrong; which of them is not told.")
+class WrongCredentialsError(UserError):
+    """Of Unauthenticated, when signing in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How a domain error is told: beside the data by its code, in a result union by its type."""
+
+    code: str
+    member: type[UserError] | None = None
+
+
+TABLE: dict[type[DomainError], Told] = {
+    errors.InvalidInput: Told("INVALID_INPUT", InvalidInputError),
+    errors.NotFound: Told("NOT_FOUND", NotFoundError),
+    errors.Conflict: Told("CONFLICT", ConflictError),
+    errors.LimitReached: Told("LIMIT_REACHED", LimitReachedError),
+    errors.InvalidImage: Told("INVALID_IMAGE", InvalidImageError),
+    errors.UnsupportedByModel: Told("UNSUPPORTED_BY_MODEL", UnsupportedByModelError),
+    errors.ProviderUnusable: Told("PROVIDER_UNUSABLE", ProviderUnusableError),
+    errors.Unauthenticated: Told("UNAUTHENTICATED", WrongCredentialsError),
+    errors.Forbidden: Told("FORBIDDEN"),
+    errors.StoreUnavailable: Told("STORAGE_UNAVAILABLE", StorageUnavailableError),
+    errors.ObjectMissing: Told("STORAGE_UNAVAILABLE", StorageUnavailableError),
+}
+"""Every domain error. A test fails when one is missing."""
+
+
+class _IntoUnion:
+    """Strawberry asks it for the union member of an error that a mutation raised."""
+
+    def __init__(self, exception_type: type[DomainError], error_type: type[UserError]) -> None:
+        self.exception_type = exception_type
+        self.error_type = error_type
+
+    def handle(self, exception: DomainError, *, field: StrawberryField, info: strawberry.Info) -> UserError:
+        """The error as a member of the union."""
+        return self.error_type.of(exception)
+
+
+HANDLERS = [_IntoUnion(error, told.member) for error, told in TABLE.items() if told.member]
+
+
+def tell(error: GraphQLError, request_id: str | None) -> None:
+    """Make an error fit to be sent beside the data, in place: with its code, and masked when nobody foresaw it."""
+    cause = error.original_error
+    if (error.extensions or {}).get("code"):
+        return
+    if isinstance(cause, DomainError):
+        error.extensions = {"code": TABLE[type(cause)].code}
+    elif isinstance(cause, RecursionError) and not error.path:
+        error.message, error.extensions = "The document is nested too deeply.", {"code": "GRAPHQL_PARSE_FAILED"}
+    elif isinstance(error, GraphQLSyntaxError):
+        error.extensions = {"code": "GRAPHQL_PARSE_FAILED"}
+    elif cause is None or isinstance(cause, GraphQLError):
+        error.extensions = {"code": "BAD_USER_INPUT" if error.path else "GRAPHQL_VALIDATION_FAILED"}
+    else:
+        _log.error("resolver failed", exc_info=cause, extra={"request_id": request_id, "field": error.path})
+        error.message, error.extensions = MASKED, {"code": "INTERNAL", "requestId": request_id}

@@ -1,0 +1,48 @@
+"""The scalars beyond GraphQL's own."""
+
+from datetime import datetime
+from typing import NewType
+
+import strawberry
+from graphql import GraphQLError
+from starlette.datastructures import UploadFile
+from strawberry.types.scalar import ScalarDefinition
+
+from domain.pictures import UploadedFile
+
+Url = NewType("Url", str)
+
+
+def _file(value: object) -> UploadedFile:
+    if not isinstance(value, UploadFile):
+        raise GraphQLError("Upload a file by a multipart request, and map it to this variable.")
+    return UploadedFile(value.filename or "", value.file)
+
+
+def _no_moment(_value: object) -> datetime:
+    raise GraphQLError("No operation takes a time.")
+
+
+SCALARS: dict[object, ScalarDefinition] = {
+    datetime: strawberry.scalar(
+        name="DateTime",
+        description="A moment in UTC, such as `2026-11-20T12:00:00+00:00` (RFC 3339).",
+        specified_by_url="https://scalars.graphql.org/andimarek/date-time",
+        serialize=datetime.isoformat,
+        parse_value=_no_moment,
+    ),
+    Url: strawberry.scalar(
+        name="URL",
+        description="An absolute URL.",
+        specified_by_url="https://url.spec.whatwg.org/",
+        serialize=str,
+        parse_value=str,
+    ),
+    UploadedFile: strawberry.scalar(
+        name="Upload",
+        description="A file, sent by a multipart request and mapped to a variable.",
+        specified_by_url="https://github.com/jaydenseric/graphql-multipart-request-spec",
+        parse_value=_file,
+    ),
+}
+"""Python types and the scalars that stand for them."""

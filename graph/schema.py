@@ -1,0 +1,92 @@
+"""The schema: every noun's part put together, its limits, and how it is printed."""
+
+from collections.abc import Callable
+
+import strawberry
+from graphql import GraphQLError, GraphQLObjectType
+from strawberry.extensions import DisableIntrospection, ParserCache, SchemaExtension, ValidationCache
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types import ExecutionContext
+
+from graph.errors import HANDLERS, tell
+from graph.fields import shorten
+from graph.generation_events import Subscription
+from graph.generations import GenerationMutations, GenerationQueries
+from graph.identities import IdentityMutations, IdentityQueries
+from graph.images import ImageQueries
+from graph.limits import Limits
+from graph.nodes import NodeQueries
+from graph.portraits import PortraitMutations
+from graph.prompts import PromptMutations, PromptQueries
+from graph.providers import ProviderQueries
+from graph.reference_images import ReferenceImageMutations
+from graph.scalars import SCALARS
+from graph.users import UserMutations, UserQueries
+
+CACHED_DOCUMENTS = 256
+
+
+@strawberry.type(description="What can be asked.")
+class Query(
+    GenerationQueries,
+    ProviderQueries,
+    PromptQueries,
+    ImageQueries,
+    IdentityQueries,
+    UserQueries,
+    NodeQueries,
+):
+    """Every noun's queries, the last base's first."""
+
+
+@strawberry.type(
+    description="What can be done. Each answers with its success, or with an error that says what to mend."
+)
+class Mutation(
+    GenerationMutations,
+    PromptMutations,
+    PortraitMutations,
+    IdentityMutations,
+    ReferenceImageMutations,
+    UserMutations,
+):
+    """Every noun's mutations, the last base's first."""
+
+
+class AtelierSchema(strawberry.Schema):
+    """Strawberry's schema, with our errors and without its cost for plain fields."""
+
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        """Give every error its code, and mask and log what nobody foresaw."""
+        context = execution_context.context if execution_context else None
+        for error in errors:
+            tell(error, getattr(context, "request_id", None))
+
+
+def build_schema(*, introspection: bool = True) -> AtelierSchema:
+    """The schema that is served."""
+    extensions: list[type[SchemaExtension] | Callable[[], SchemaExtension]] = [
+        lambda: ParserCache(CACHED_DOCUMENTS),
+        lambda: ValidationCache(CACHED_DOCUMENTS),
+        Limits,
+    ]
+    if not introspection:
+        extensions.insert(0, DisableIntrospection)
+    schema = AtelierSchema(
+        query=Query,
+        mutation=Mutation,
+        subscription=Subscription,
+        extensions=extensions,
+        exception_handlers=HANDLERS,
+        config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=not introspection),
+    )
+    for known in schema._schema.type_map.values():  # noqa: SLF001
+        if isinstance(known, GraphQLObjectType) and not known.name.startswith("__"):
+            for field in known.fields.values():
+                shorten(field)
+    return schema
+
+
+def printed_schema() -> str:
+    """The schema in GraphQL's schema definition language."""
+    return build_schema().as_str() + "\n"

@@ -1,0 +1,172 @@
+"""WebSockets: graphql-transport-ws with a token, closed when the token expires or is revoked.
+
+Source: github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from graphql import GraphQLError
+from starlette.websockets import WebSocketDisconnect, WebSocketState
+from strawberry.asgi import ASGIWebSocketAdapter
+from strawberry.http.exceptions import WebSocketDisconnected
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage, Message, PingMessage
+
+from domain.accounts import Accounts
+from domain.errors import Unauthenticated
+from domain.tokens import TokenClaims
+from graph.context import Context
+
+if TYPE_CHECKING:
+    from graph.edge import GraphQLApp
+
+FORBIDDEN = 4403
+MAX_REASON_BYTES = 123
+
+_log = logging.getLogger(__name__)
+
+
+def bearer(header: str | None) -> str | None:
+    """The token of an Authorization header. Raises Unauthenticated for another scheme."""
+    if not header:
+        return None
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthenticated("The authorization must be `Bearer <token>`")
+    return token.strip()
+
+
+class Socket(ASGIWebSocketAdapter):
+    """A socket that sends text, and takes it calmly when it is closed already."""
+
+    async def send_json(self, message: Mapping[str, object]) -> None:
+        """Send one message. Raises WebSocketDisconnected."""
+        if self.ws.application_state is not WebSocketState.CONNECTED:
+            raise WebSocketDisconnected
+        encoded = self.view.encode_json(message)
+        try:
+            await self.ws.send_text(encoded if isinstance(encoded, str) else encoded.decode())
+        except WebSocketDisconnect as gone:
+            raise WebSocketDisconnected from gone
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close, if that has not happened yet."""
+        if self.ws.application_state is WebSocketState.CONNECTED:
+            await self.ws.close(code, reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore"))
+
+
+class Session(BaseGraphQLTransportWSHandler[Context, None]):
+    """One socket's conversation."""
+
+    view: "GraphQLApp"
+    claims: TokenClaims | None = None
+
+    @property
+    def holds(self) -> tuple[TokenClaims, Any]:
+        """The token, and the user it speaks for."""
+        assert self.claims is not None  # noqa: S101  only sessions with a token are watched
+        return self.claims, self.context.viewer.id
+
+    async def handle_message(self, message: Message) -> None:
+        """Take one message; close on one that breaks the protocol."""
+        if _is_well_formed(message):
+            await super().handle_message(message)
+        else:
+            await self.handle_invalid_message("The message is malformed")
+
+    async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
+        """Let in who has a valid token."""
+        payload: Any = message.get("payload") or {}
+        if isinstance(payload, dict) and not self.connection_init_received:
+            try:
+                self.claims = await self._authenticate(payload)
+            except Unauthenticated as refusal:
+                await self.websocket.close(FORBIDDEN, refusal.message)
+                return
+        await super().handle_connection_init({**message, "payload": payload})
+        if self.connection_acknowledged:
+            self.view.watch.sessions.add(self)
+
+    async def _authenticate(self, payload: Mapping[str, object]) -> TokenClaims:
+        header = payload.get("authorization") or payload.get("Authorization")
+        token = payload.get("token") or bearer(str(header) if header else self.context.authorization)
+        if not isinstance(token, str):
+            raise Unauthenticated('Sign in first: send `{"authorization": "Bearer <token>"}` with connection_init')
+        viewer, claims = await self.context.services.accounts.viewer(token)
+        self.context.answer_to(viewer)
+        return claims
+
+    async def handle_ping(self, message: PingMessage) -> None:
+        """Answer with the same payload."""
+        payload = message.get("payload")
+        await self.send_message({"type": "pong"} if payload is None else {"type": "pong", "payload": payload})
+
+    async def handle_task_exception(self, error: Exception) -> None:
+        """Log what went wrong in an operation; that the client has gone is nothing wrong."""
+        if not isinstance(error, WebSocketDisconnected):
+            await super().handle_task_exception(error)
+
+    async def shutdown(self) -> None:
+        """End every operation."""
+        self.view.watch.sessions.discard(self)
+        await super().shutdown()
+
+    @staticmethod
+    def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:  # noqa: ARG004
+        # A mistake in one operation is that operation's error; Strawberry would end all others on the socket too.
+        return None
+
+
+def _is_well_formed(message: object) -> bool:
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        return False
+    if message["type"] == "complete":
+        return isinstance(message.get("id"), str)
+    if message["type"] != "subscribe":
+        return True
+    payload = message.get("payload")
+    return (
+        isinstance(message.get("id"), str)
+        and isinstance(payload, dict)
+        and isinstance(payload.get("query"), str)
+        and isinstance(payload.get("variables"), dict | None)
+        and isinstance(payload.get("operationName"), str | None)
+    )
+
+
+class Watch:
+    """Looks after every open socket of the process: closes those whose token is dead, and keeps the others open."""
+
+    def __init__(self, accounts: Accounts, every_s: float, ping_every_s: float) -> None:
+        self.sessions: set[Session] = set()
+        self._accounts = accounts
+        self._every_s = every_s
+        self._looks_per_ping = max(1, round(ping_every_s / every_s))
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled."""
+        looks = 0
+        while True:
+            await asyncio.sleep(self._every_s)
+            looks += 1
+            try:
+                await self._close_dead()
+                if looks % self._looks_per_ping == 0:
+                    await self._soon(session.send_message({"type": "ping"}) for session in self.sessions)
+            except Exception:  # noqa: BLE001  a database that is away for a while must not end the watch
+                _log.exception("the tokens of open sockets could not be checked")
+
+    async def _close_dead(self) -> None:
+        sessions = list(self.sessions)
+        if not sessions:
+            return
+        refusals = await self._accounts.refusals([session.holds for session in sessions])
+        dead = [(session, refusal) for session, refusal in zip(sessions, refusals, strict=True) if refusal]
+        await self._soon(session.websocket.close(FORBIDDEN, refusal) for session, refusal in dead)
+
+    async def _soon(self, calls: Iterable[Awaitable[None]]) -> None:
+        # A socket that takes nothing in must not keep the others waiting.
+        await asyncio.gather(*(asyncio.wait_for(call, self._every_s) for call in calls), return_exceptions=True)
