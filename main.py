@@ -4,12 +4,8 @@ import argparse
 import asyncio
 import getpass
 import sys
-from typing import TYPE_CHECKING
 
 from app.settings import Settings, SettingsError, load_settings
-
-if TYPE_CHECKING:
-    from app.wiring import Atelier
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -22,6 +22,7 @@ class CommandFailed(Exception):
 
 
 def composed(settings: Settings) -> Atelier:
+    """The server's parts. Raises CommandFailed."""
     if not settings.is_postgres:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
     try:
@@ -53,6 +54,7 @@ async def _check_database(settings: Settings) -> None:
 
 
 def claim(atelier: Atelier) -> None:
+    """Become the process that runs the jobs. Raises CommandFailed."""
     try:
         atelier.engine.claim()
     except AnotherWorker as error:

@@ -142,7 +142,8 @@ class Settings(BaseModel):
         description="Name of this worker, the same after a restart; the host's name when not set. One process per name.",
     )
     worker_drain_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
-        10, description="How long a stopping process waits for its running generations; the next start goes on with them."
+        10,
+        description="How long a stopping process waits for its running generations; the next start goes on with them.",
     )
     offline_crash: bool = Field(
         False, description="Let the offline provider's word `[crash]` end the process (for tests): true or false."
@@ -160,9 +161,7 @@ class Settings(BaseModel):
     )
     storage_endpoint_url: WebUrl | None = Field(None, description="The store's address; AWS when not set.")
     storage_region: str = Field("us-east-1", description="The bucket's region.")
-    storage_access_key_id: SecretStr | None = Field(
-        None, description="The store's access key; needed with a bucket."
-    )
+    storage_access_key_id: SecretStr | None = Field(None, description="The store's access key; needed with a bucket.")
     storage_secret_access_key: SecretStr | None = Field(None, description="The secret half of the key; needed with it.")
     storage_public_url_prefix: WebUrl | None = Field(
         None,
@@ -179,9 +178,7 @@ class Settings(BaseModel):
     def _belong_together(self) -> Self:
         if self.is_postgres and self.secret_key is None:
             raise ValueError("SECRET_KEY: is missing; with PostgreSQL every process needs the same one")
-        self._need_all(
-            "storage_", "storage_bucket_name", "storage_access_key_id", "storage_secret_access_key"
-        )
+        self._need_all("storage_", "storage_bucket_name", "storage_access_key_id", "storage_secret_access_key")
         self._need_all("jwt_", "jwt_jwks_url", "jwt_issuer", "jwt_audience")
         key = _PROVIDER_KEYS.get(self.default_provider)
         if key and not getattr(self, key):

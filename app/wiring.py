@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from pydantic import SecretStr
+
 from app.settings import Settings, signing_key
 from domain.accounts import Accounts
 from domain.generation_events import GenerationEvents
@@ -159,14 +161,17 @@ def _object_store(settings: Settings, clock: SystemClock) -> ObjectStore:
 
 def _providers(settings: Settings) -> dict[ProviderKind, ImageProvider]:
     timeout_s = float(settings.provider_timeout_seconds)
-    openai, gemini = settings.openai_api_key, settings.gemini_api_key
     return all_providers(
         {
-            ProviderKind.OPENAI: Access(openai and openai.get_secret_value(), settings.openai_base_url, timeout_s),
-            ProviderKind.GEMINI: Access(gemini and gemini.get_secret_value(), settings.gemini_base_url, timeout_s),
+            ProviderKind.OPENAI: Access(_open(settings.openai_api_key), settings.openai_base_url, timeout_s),
+            ProviderKind.GEMINI: Access(_open(settings.gemini_api_key), settings.gemini_base_url, timeout_s),
         },
         OfflineProvider(allow_crash=settings.offline_crash),
     )
+
+
+def _open(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
 
 
 def _accounts(settings: Settings, unit_of_work: UnitOfWorkFactory, clock: SystemClock) -> Accounts:

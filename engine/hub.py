@@ -109,7 +109,7 @@ class Hub:
             await asyncio.sleep(self._poll_s)
             try:
                 await self._catch_up()
-            except Exception:
+            except Exception:  # noqa: BLE001 - subscribers depend on this task: it must outlive anything
                 _log.warning("progress poll failed; trying again", exc_info=True)
 
     async def _catch_up(self) -> None:

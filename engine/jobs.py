@@ -170,7 +170,7 @@ class JobEngine:
                 *(step.run_async(_step("make"), self._jobs.make, id, index) for index, step in enumerate(steps))
             )
             await DBOS.run_step_async(_step("finish"), self._jobs.finish, id)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it was, nobody may wait for this generation for ever
             _log.exception("generation broken off", extra={"generation_id": str(id)})
             with suppress(Exception):
                 await DBOS.run_step_async(_step("break_off"), self._jobs.break_off, id)

@@ -163,7 +163,9 @@ class Server:
         """The generation's events, until the terminal one or until the connection breaks."""
         url = f"ws://127.0.0.1:{self.port}/graphql"
         async with websockets.connect(url, subprotocols=[websockets.Subprotocol("graphql-transport-ws")]) as socket_:
-            await socket_.send(json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {self.token}"}}))
+            await socket_.send(
+                json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {self.token}"}})
+            )
             assert json.loads(await socket_.recv())["type"] == "connection_ack"
             payload = {"query": FOLLOW, "variables": {"id": id, "after": after}}
             await socket_.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
