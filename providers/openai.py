@@ -67,7 +67,7 @@ class OpenAIProvider(RemoteProvider["AsyncOpenAI"]):
         answer = await (images.edit(**arguments) if request.references else images.generate(**arguments))
         request_id = request_id_of(answer.headers)
         if not arguments.get("stream") or "text/event-stream" not in answer.headers.get("content-type", ""):
-            body = json.loads(await answer.http_response.aread())
+            body = await asyncio.to_thread(json.loads, await answer.http_response.aread())
             pictures = _field(body, "data")
             if not isinstance(pictures, list) or not pictures:
                 raise NoPicture(failure(FailureCode.EMPTY_RESULT, is_charged=True), request_id)
