@@ -121,7 +121,7 @@ async def test_a_database_that_was_not_migrated_says_so(empty_url: str) -> None:
     upgrade(empty_url)
     run(empty_url, lambda config: command.downgrade(config, "base"))
     database = open_database(empty_url, 1)
-    with pytest.raises(DatabaseUnavailable, match="run `python main.py migrate`"):
+    with pytest.raises(DatabaseUnavailable, match=r"run `python main\.py migrate`"):
         await database.check()
     upgrade(empty_url)
     await database.check()
@@ -131,7 +131,7 @@ async def test_a_database_that_was_not_migrated_says_so(empty_url: str) -> None:
 async def test_a_database_without_any_table_says_so(tmp_path: Path) -> None:
     """A file that nothing was ever written to is not migrated."""
     database = open_database(f"sqlite:///{tmp_path}/empty.db", 1)
-    with pytest.raises(DatabaseUnavailable, match="run `python main.py migrate`"):
+    with pytest.raises(DatabaseUnavailable, match=r"run `python main\.py migrate`"):
         await database.check()
     await database.aclose()
 
