@@ -7,10 +7,13 @@ import sys
 
 from app.settings import Settings, SettingsError, load_settings
 
+DEFAULT_COMMAND = "serve"
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command. Returns the process's exit code."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(given or [DEFAULT_COMMAND])
     if options.command == "schema":
         return _print_schema()
     try:
@@ -23,9 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="main.py", description="A self-hosted GraphQL server for AI images.")
-    parser.set_defaults(command="serve", no_worker=False)
     commands = parser.add_subparsers(dest="command", metavar="command")
-    serve = commands.add_parser("serve", help="answer requests and make pictures (the default)")
+    serve = commands.add_parser(DEFAULT_COMMAND, help="answer requests and make pictures (the default)")
     serve.add_argument("--no-worker", action="store_true", help="answer requests only; workers make the pictures")
     commands.add_parser("worker", help="make pictures only")
     commands.add_parser("migrate", help="bring the database to the newest version")

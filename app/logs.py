@@ -41,6 +41,7 @@ _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 # Libraries that tell about every call, some with the whole address.
 _TALKATIVE = (
+    "alembic",
     "boto3",
     "botocore",
     "dbos",

@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from app.files import files_route
 from app.graphiql import graphiql_assets, graphiql_page
@@ -60,6 +60,8 @@ def asgi_app(atelier: Atelier, *, works: bool, welcome: Welcome) -> Starlette:
         max_request_bytes=settings.max_request_bytes,
     )
     routes: list[BaseRoute] = [
+        Route(GRAPHQL_PATH, graphql),
+        WebSocketRoute(GRAPHQL_PATH, graphql),
         Route("/", lambda _: RedirectResponse(GRAPHQL_PATH)),
         Route("/healthz", lambda _: JSONResponse({"status": "ok"})),
         graphiql_assets(),
@@ -76,9 +78,7 @@ def asgi_app(atelier: Atelier, *, works: bool, welcome: Welcome) -> Starlette:
             gc.freeze()
             yield
 
-    app = Starlette(routes=routes, lifespan=lifespan, middleware=_middleware(settings))
-    app.mount(GRAPHQL_PATH, graphql)
-    return app
+    return Starlette(routes=routes, lifespan=lifespan, middleware=_middleware(settings))
 
 
 class _Console:

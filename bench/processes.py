@@ -60,8 +60,8 @@ async def process(arguments: list[str], environ: Mapping[str, str], path: str = 
         cwd=ROOT,
         env={**os.environ, **environ, "PORT": str(port)},
         stdout=subprocess.DEVNULL,
-        preexec_fn=lambda: os.sched_setaffinity(0, {first}),
     )
+    os.sched_setaffinity(running.pid, {first})
     try:
         served = Served(running.pid, port)
         await _up(served, path)
