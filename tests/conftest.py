@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest_plugins = ["tests.database"]
+pytest_plugins = ["tests.database", "tests.graphql"]
 
 _outside: list[str] = []
 
