@@ -11,7 +11,7 @@ from domain.repositories import UnitOfWorkFactory
 from domain.users import Role
 from storage.database.databases import Database
 from storage.database.tables import image as image_table
-from tests.rows import a_generation, an_identity, an_image, after, stored_community, stored_viewer
+from tests.rows import a_generation, after, an_identity, an_image, stored_community, stored_viewer
 
 
 async def test_an_identity_comes_back_as_stored_and_as_changed(unit_of_work: UnitOfWorkFactory) -> None:

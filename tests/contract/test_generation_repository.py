@@ -1,0 +1,302 @@
+"""The contract of the generations' repository: rows, the numbering of events, and attempts."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from domain.errors import NotFound
+from domain.failures import FailureCode, failure
+from domain.generations import (
+    STAGES,
+    SUCCEEDED,
+    EventDraft,
+    Generation,
+    GenerationEvent,
+    GenerationState,
+    IdempotencyKeyTaken,
+    PinnedReference,
+)
+from domain.pages import Cursor, Page, PageRequest
+from domain.prompts import StructuredPrompt
+from domain.providers import ImageOptions, OutputFormat, ProviderKind, ReferenceRole
+from domain.repositories import UnitOfWorkFactory
+from domain.users import Role, Viewer
+from tests.rows import NOW, PICTURE, a_generation, after, an_attempt, an_identity, stored_community, stored_viewer
+
+QUEUED, PREPARING, GENERATING, STORING = (
+    GenerationState.QUEUED,
+    GenerationState.PREPARING,
+    GenerationState.GENERATING,
+    GenerationState.STORING,
+)
+DONE, FAILED = GenerationState.SUCCEEDED, GenerationState.FAILED
+REFERENCE = PinnedReference("staging/reference-0", "ef" * 32, "Left", ReferenceRole.FACE, "image/jpeg", 800, 600)
+REFUSAL = failure(FailureCode.REFUSED_OUTPUT, is_charged=True, retry_after_s=3).at(1)
+
+
+async def stored(unit_of_work: UnitOfWorkFactory, *generations: Generation) -> None:
+    """Store generations together."""
+    async with unit_of_work() as work:
+        for generation in generations:
+            await work.generations.add(generation)
+        await work.commit()
+
+
+async def a_stored_generation(unit_of_work: UnitOfWorkFactory) -> Generation:
+    """A generation that is in the database, without any event."""
+    generation = a_generation((await stored_viewer(unit_of_work)).user)
+    await stored(unit_of_work, generation)
+    return generation
+
+
+async def tell(unit_of_work: UnitOfWorkFactory, generation: Generation, draft: EventDraft) -> GenerationEvent | None:
+    """Append in a unit of work of its own."""
+    async with unit_of_work() as work:
+        event = await work.generations.append(generation.id, NOW, draft)
+        await work.commit()
+    return event
+
+
+async def end(
+    unit_of_work: UnitOfWorkFactory, generation: Generation, state: GenerationState
+) -> GenerationEvent | None:
+    """Finish in a unit of work of its own."""
+    async with unit_of_work() as work:
+        event = await work.generations.finish(generation.id, after(9), EventDraft(state, "End"), [REFUSAL], 77)
+        await work.commit()
+    return event
+
+
+async def events(unit_of_work: UnitOfWorkFactory, generation: Generation) -> Sequence[GenerationEvent]:
+    """Every event."""
+    async with unit_of_work(read_only=True) as work:
+        return await work.generations.events(generation.id, after=0, limit=1000)
+
+
+async def test_a_generation_comes_back_as_stored(unit_of_work: UnitOfWorkFactory) -> None:
+    """Every field, filled in and empty."""
+    viewer = await stored_viewer(unit_of_work)
+    identity = an_identity(viewer.user)
+    full = a_generation(
+        viewer.user,
+        identity_id=identity.id,
+        structured_prompt=StructuredPrompt(style="oil"),
+        prompt_version=4,
+        identity={"id": str(identity.id), "notes": ["patient"]},
+        options=ImageOptions(n=3, size="1024x1024", output_format=OutputFormat.AVIF, seed=2**40),
+        save_to_identity=True,
+        idempotency_key="again",
+        references=(REFERENCE,),
+        failures=(REFUSAL,),
+        expected_s=12.5,
+        actual_cost_micro_usd=40_000,
+        finished_at=after(30),
+    )
+    bare = a_generation(viewer.user)
+    async with unit_of_work() as work:
+        await work.identities.add(identity)
+        await work.commit()
+    await stored(unit_of_work, full, bare)
+    async with unit_of_work(read_only=True) as work:
+        assert await work.generations.load(full.id) == full
+        assert await work.generations.get(viewer.scope, bare.id) == bare
+        assert await work.generations.load(uuid4()) is None
+
+
+async def test_who_reaches_a_generation(unit_of_work: UnitOfWorkFactory) -> None:
+    """Its owner and the admins of the community, nobody else."""
+    community = await stored_community(unit_of_work)
+    owner, member = await stored_viewer(unit_of_work, community), await stored_viewer(unit_of_work, community)
+    admin = await stored_viewer(unit_of_work, community, role=Role.ADMIN)
+    stranger = await stored_viewer(unit_of_work, role=Role.ADMIN)
+    generation = a_generation(owner.user, requested_by_id=admin.id)
+    await stored(unit_of_work, generation)
+    async with unit_of_work(read_only=True) as work:
+        for viewer in (owner, admin):
+            assert await work.generations.by_ids(viewer.scope, [generation.id]) == [generation]
+        for viewer in (member, stranger):
+            assert await work.generations.by_ids(viewer.scope, [generation.id]) == []
+            with pytest.raises(NotFound):
+                await work.generations.get(viewer.scope, generation.id)
+
+
+async def test_a_list_of_generations(unit_of_work: UnitOfWorkFactory) -> None:
+    """The viewer's own, the newest first, page by page; those that go on, the oldest first."""
+    viewer, other = await stored_viewer(unit_of_work), await stored_viewer(unit_of_work)
+    old, middle, new = (a_generation(viewer.user, created_at=after(second)) for second in (1, 2, 3))
+    await stored(unit_of_work, new, old, middle, a_generation(other.user))
+    async with unit_of_work(read_only=True) as work:
+        assert await work.generations.page(viewer, PageRequest(2)) == Page([new, middle], True, False)
+        rest = PageRequest(2, Cursor(middle.created_at, middle.id))
+        assert await work.generations.page(viewer, rest) == Page([old], False, True)
+        assert await work.generations.running(viewer.id) == [old, middle, new]
+    await end(unit_of_work, middle, FAILED)
+    async with unit_of_work(read_only=True) as work:
+        assert await work.generations.running(viewer.id) == [old, new]
+
+
+async def test_an_idempotency_key_is_used_once_per_requester(unit_of_work: UnitOfWorkFactory) -> None:
+    """Of requests at once with one key one is stored; without a key, and for another requester, all are."""
+    viewer, other = await stored_viewer(unit_of_work), await stored_viewer(unit_of_work)
+
+    async def ask(asker: Viewer, key: str | None) -> bool:
+        try:
+            await stored(unit_of_work, a_generation(asker.user, idempotency_key=key))
+        except IdempotencyKeyTaken:
+            return False
+        return True
+
+    assert sum(await asyncio.gather(*(ask(viewer, "again") for _ in range(6)))) == 1
+    assert all(await asyncio.gather(ask(other, "again"), ask(viewer, None), ask(viewer, None)))
+    async with unit_of_work(read_only=True) as work:
+        found = await work.generations.of_key(viewer.id, "again")
+        assert found is not None
+        assert found.owner_id == viewer.id
+        assert await work.generations.of_key(viewer.id, "another") is None
+
+
+async def test_events_appended_at_once_have_numbers_without_gaps(unit_of_work: UnitOfWorkFactory) -> None:
+    """Twenty writers draw 1 to 20, each one number, also when others among them roll back."""
+    generation = await a_stored_generation(unit_of_work)
+
+    async def think_better_of_it() -> None:
+        async with unit_of_work() as work:
+            await work.generations.append(generation.id, NOW, EventDraft(stage="never told"))
+
+    told = [tell(unit_of_work, generation, EventDraft(stage=f"Step {number}")) for number in range(20)]
+    unsaid = [think_better_of_it() for _ in range(5)]
+    drawn = [event for event in await asyncio.gather(*told, *unsaid) if event]
+    kept = await events(unit_of_work, generation)
+    assert [event.seq for event in kept] == list(range(1, 21))
+    assert sorted(drawn, key=lambda event: event.seq) == kept
+    assert {event.stage for event in kept} == {f"Step {number}" for number in range(20)}
+    async with unit_of_work(read_only=True) as work:
+        assert await work.generations.last_seqs([generation.id, uuid4()]) == {generation.id: 20}
+
+
+async def test_an_event_comes_back_as_told(unit_of_work: UnitOfWorkFactory) -> None:
+    """Every field; without a state the generation's stays, without a stage the state's words are told."""
+    generation = await a_stored_generation(unit_of_work)
+    image_id = uuid4()
+    drafts = [
+        EventDraft(QUEUED),
+        EventDraft(GENERATING, "On it"),
+        EventDraft(stage="Preview 1", index=1, preview=PICTURE),
+        EventDraft(stage="Picture 1 of 2 is done", index=0, image_id=image_id),
+        EventDraft(stage="Refused", index=1, failure=REFUSAL),
+    ]
+    told = [await tell(unit_of_work, generation, draft) for draft in drafts]
+    expected = [
+        GenerationEvent(generation.id, 1, NOW, QUEUED, STAGES[QUEUED]),
+        GenerationEvent(generation.id, 2, NOW, GENERATING, "On it"),
+        GenerationEvent(generation.id, 3, NOW, GENERATING, "Preview 1", 1, PICTURE),
+        GenerationEvent(generation.id, 4, NOW, GENERATING, "Picture 1 of 2 is done", 0, None, image_id),
+        GenerationEvent(generation.id, 5, NOW, GENERATING, "Refused", 1, failure=REFUSAL),
+    ]
+    assert told == await events(unit_of_work, generation) == expected
+    async with unit_of_work(read_only=True) as work:
+        assert await work.generations.events(generation.id, after=1, limit=2) == expected[1:3]
+        assert await work.generations.outcomes(generation.id) == expected[3:]
+
+
+@pytest.mark.parametrize("present", [QUEUED, PREPARING, GENERATING, STORING])
+@pytest.mark.parametrize("asked", [QUEUED, PREPARING, GENERATING, STORING])
+async def test_a_state_is_told_once_and_never_goes_back(
+    unit_of_work: UnitOfWorkFactory, present: GenerationState, asked: GenerationState
+) -> None:
+    """Only a later state than the present one is stored; what is not stored draws no number."""
+    generation = await a_stored_generation(unit_of_work)
+    await tell(unit_of_work, generation, EventDraft(present))
+    order = [QUEUED, PREPARING, GENERATING, STORING]
+    is_later = order.index(asked) > order.index(present)
+    event = await tell(unit_of_work, generation, EventDraft(asked))
+    assert (event is not None) is is_later
+    async with unit_of_work(read_only=True) as work:
+        found = await work.generations.load(generation.id)
+    assert found is not None
+    assert (found.state, found.event_seq) == ((asked, 2) if is_later else (present, 1))
+    assert len(await events(unit_of_work, generation)) == found.event_seq
+
+
+async def test_the_outcome_is_stored_once(unit_of_work: UnitOfWorkFactory) -> None:
+    """Of several endings at once one counts, with its event; afterwards nothing is told any more."""
+    generation = await a_stored_generation(unit_of_work)
+    await tell(unit_of_work, generation, EventDraft(QUEUED))
+    endings = await asyncio.gather(*(end(unit_of_work, generation, state) for state in (DONE, FAILED, DONE, FAILED)))
+    (ending,) = [event for event in endings if event]
+    assert (ending.seq, ending.at, ending.stage, ending.is_terminal) == (2, after(9), "End", True)
+    for draft in (EventDraft(stage="Preview"), EventDraft(STORING)):
+        assert await tell(unit_of_work, generation, draft) is None
+    assert (await events(unit_of_work, generation))[1:] == [ending]
+    async with unit_of_work(read_only=True) as work:
+        assert await work.generations.load(generation.id) == replace(
+            generation,
+            state=ending.state,
+            event_seq=2,
+            failures=(REFUSAL,),
+            actual_cost_micro_usd=77,
+            finished_at=after(9),
+        )
+
+
+async def test_nothing_is_told_of_a_generation_that_is_not_there(unit_of_work: UnitOfWorkFactory) -> None:
+    """Neither a step nor an ending."""
+    nobody = replace(await a_stored_generation(unit_of_work), id=uuid4())
+    assert await tell(unit_of_work, nobody, EventDraft(PREPARING)) is None
+    assert await end(unit_of_work, nobody, FAILED) is None
+
+
+async def test_pinned_references_are_kept(unit_of_work: UnitOfWorkFactory) -> None:
+    """In their order, and for the one generation."""
+    generation, other = await a_stored_generation(unit_of_work), await a_stored_generation(unit_of_work)
+    pins = (REFERENCE, replace(REFERENCE, role=ReferenceRole.STYLE, name="Right"))
+    async with unit_of_work() as work:
+        await work.generations.pin_references(generation.id, pins)
+        await work.commit()
+    async with unit_of_work(read_only=True) as work:
+        assert await work.generations.load(generation.id) == replace(generation, references=pins)
+        assert await work.generations.load(other.id) == other
+
+
+async def test_attempts_come_back_as_recorded(unit_of_work: UnitOfWorkFactory) -> None:
+    """By index and number, first as begun and then as ended; a number is used once."""
+    generation = await a_stored_generation(unit_of_work)
+    second, first = an_attempt(generation, 2), an_attempt(generation, 1)
+    other = an_attempt(generation, 1, index=1)
+    ended = replace(first, finished_at=after(4), outcome=SUCCEEDED, provider_request_id="req_1", cost_micro_usd=40_000)
+    async with unit_of_work() as work:
+        for attempt in (other, second, first):
+            await work.generations.add_attempt(attempt)
+        await work.generations.finish_attempt(ended)
+        await work.commit()
+    async with unit_of_work() as work:
+        assert await work.generations.attempts_of([generation.id, uuid4()]) == [ended, second, other]
+        with pytest.raises(Exception, match=r"(?i)unique"):
+            await work.generations.add_attempt(an_attempt(generation, 2))
+
+
+async def test_typical_seconds_are_those_of_the_latest_calls(unit_of_work: UnitOfWorkFactory) -> None:
+    """The mean of the latest twenty that succeeded, of the one model of the one provider."""
+    generation = await a_stored_generation(unit_of_work)
+    offline, model = generation.provider, generation.model
+    async with unit_of_work() as work:
+        assert await work.generations.typical_seconds(offline, model) is None
+        for number in range(1, 26):
+            seconds = 100.0 if number <= 5 else 2.0 + number % 2
+            begun = after(1000 * number)
+            attempt = an_attempt(generation, number, started_at=begun, outcome=SUCCEEDED)
+            await work.generations.add_attempt(replace(attempt, finished_at=after(1000 * number + seconds)))
+        others = [
+            an_attempt(generation, 26, outcome=FailureCode.TIMEOUT.value),
+            an_attempt(generation, 27, outcome=SUCCEEDED, model="sketch-2"),
+            an_attempt(generation, 28, outcome=SUCCEEDED, provider=ProviderKind.GEMINI),
+        ]
+        for other in others:
+            await work.generations.add_attempt(replace(other, started_at=NOW, finished_at=after(99_999)))
+        await work.commit()
+    async with unit_of_work(read_only=True) as work:
+        assert await work.generations.typical_seconds(offline, model) == pytest.approx(2.5)
+        assert await work.generations.typical_seconds(offline, "sketch-3") is None
