@@ -70,11 +70,7 @@ def job_queues(engine: sa.Engine) -> Callable[[AsyncConnection], JobQueue]:
 
 def migrate(engine: sa.Engine) -> None:
     """Create or upgrade DBOS's own tables beside ours."""
-    DBOS(config=_config(engine, "migration"))
-    try:
-        DBOS.launch()
-    finally:
-        DBOS.destroy(destroy_registry=True)
+    DBOS.migrate(engine.url.render_as_string(hide_password=False))
 
 
 def _config(engine: sa.Engine, executor_id: str) -> DBOSConfig:
