@@ -1,4 +1,9 @@
-"""How Alembic sees the database: our tables, and nothing of the job engine's, which live beside them."""
+"""How Alembic sees the database: our tables, and nothing of the job engine's, which live beside them.
+
+It is only run by `storage.database.migrate`. To draft a revision from what `tables.py` has and a database has not:
+
+    run(url, lambda config: command.revision(config, "what it does", autogenerate=True))
+"""
 
 from typing import Any
 

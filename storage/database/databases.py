@@ -1,5 +1,7 @@
 """The database as the composition root sees it."""
 
+import asyncio
+
 import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
@@ -35,7 +37,7 @@ class Database:
             revision = await self._revision()
         except (OSError, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
             raise DatabaseUnavailable(f"The database can't be reached ({type(problem).__name__})") from None
-        if revision != head():
+        if revision != await asyncio.to_thread(head):
             raise DatabaseUnavailable("The database is of another version: run `python main.py migrate`")
 
     async def _revision(self) -> str | None:

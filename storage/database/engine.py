@@ -135,7 +135,10 @@ def sync_engine(url: str, pool_size: int) -> sa.Engine:
     """What the job engine works with, on the same database: psycopg for PostgreSQL."""
     if not is_sqlite(url):
         address = sa.make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+psycopg")
-        return sa.create_engine(address, pool_size=pool_size, pool_pre_ping=True, hide_parameters=True)
+        limits = {"connect_timeout": CONNECT_TIMEOUT_S}
+        return sa.create_engine(
+            address, pool_size=pool_size, pool_pre_ping=True, hide_parameters=True, connect_args=limits
+        )
     engine = sa.create_engine(sa.make_url(url).set(drivername="sqlite"), pool_size=pool_size, hide_parameters=True)
     event.listen(engine, "connect", _set_up_sync)
     return engine
