@@ -16,7 +16,7 @@ import orjson
 import uvicorn
 from PIL import Image
 
-COLUMNS = "i.id, i.picture_key, i.variant_keys, i.width_px, i.height_px, i.recipe, i.created_at, u.id, u.name"
+COLUMNS = "i.id, i.picture_key, i.variant_keys, i.recipe, u.name"
 STATEMENT = f"SELECT {COLUMNS} FROM image i JOIN user_account u ON u.id = i.owner_id WHERE i.owner_id = %s ORDER BY i.created_at DESC, i.id DESC LIMIT 21"
 HEADERS = [(b"content-type", b"application/json")]
 
@@ -74,7 +74,7 @@ async def _nothing(_connection: Any) -> None:
 
 
 def _node(row: Any) -> dict[str, Any]:
-    id, key, variants, width, height, recipe, created_at, owner_id, owner_name = row
+    id, key, variants, recipe, owner_name = row
     small = orjson.loads(variants)
     base = "http://localhost/files/"
     return {
@@ -85,12 +85,9 @@ def _node(row: Any) -> dict[str, Any]:
                 size.lower(): f"{base}{name}?expires=1795180000&signature=0123456789abcdef0123456789abcdef"
                 for size, name in small.items()
             },
-            "width": width,
-            "height": height,
         },
         "recipe": {"prompt": orjson.loads(recipe)["prompt"]},
-        "owner": {"id": str(owner_id), "name": owner_name},
-        "createdAt": created_at,
+        "owner": {"name": owner_name},
     }
 
 

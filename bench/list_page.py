@@ -31,9 +31,9 @@ CONNECTIONS = 32
 ROUNDS = 5
 SECONDS = 4.0
 QUERY = """{ images(first: 20) { nodes {
-  id picture { original thumbnail medium large width height } recipe { prompt } owner { id name } createdAt
+  id picture { original thumbnail medium large } recipe { prompt } owner { name }
 } pageInfo { hasNextPage endCursor } } }"""
-PROMPT = "An identity image of somebody who is at home on steep paths, at dawn, above the clouds. " * 4
+PROMPT = "An identity image of somebody who is at home on steep paths, at dawn, above the clouds, by an artist."
 
 
 async def run() -> None:

@@ -6,6 +6,7 @@ argon2 and jwt are imported where they are first used: together they are as slow
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -24,6 +25,7 @@ _OWN_ALGORITHM = "HS256"
 _EXTERNAL_ALGORITHMS = ("RS256", "ES256", "EdDSA")
 _LEEWAY = timedelta(seconds=30)
 """How far another machine's clock may be from this one's."""
+_REMEMBERED_TOKENS = 1_000
 _TIMES_ARE_OURS = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
 """PyJWT would compare with the machine's clock; `_claims_in_time` compares with ours."""
 
@@ -70,6 +72,10 @@ class OwnTokens:
     def __init__(self, secret: bytes, clock: Clock) -> None:
         self._secret = secret
         self._clock = clock
+        # What is kept is only what never changes about a token; whether it is still in time is looked at every time.
+        self._decoded = lru_cache(_REMEMBERED_TOKENS)(
+            lambda token: _decode(token, secret, [_OWN_ALGORITHM], issuer=ISSUER)
+        )
 
     def issue(self, user_id: UUID, community_id: UUID, ttl: timedelta) -> tuple[str, datetime]:
         """A token and when it expires. `iat` keeps fractions of a second, so that revoking is exact."""
@@ -89,8 +95,7 @@ class OwnTokens:
 
     async def verify(self, token: str) -> TokenClaims:
         """The claims of one of our tokens. Who is an admin is for the database to say."""
-        claims = _decode(token, self._secret, [_OWN_ALGORITHM], issuer=ISSUER)
-        return _claims_in_time(claims, self._clock.now())
+        return _claims_in_time(self._decoded(token), self._clock.now())
 
 
 @dataclass(frozen=True, slots=True)
