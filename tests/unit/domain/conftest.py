@@ -11,6 +11,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.mishaps import UnluckyUnitOfWork
 from tests.fakes.objects import FakeObjectStore
 from tests.rows import NOW, stored_community, stored_viewer
+from tests.workshop import Workshop
 
 
 @pytest.fixture
@@ -61,3 +62,9 @@ async def admin(unit_of_work: UnitOfWorkFactory, community: Community) -> Viewer
 async def stranger(unit_of_work: UnitOfWorkFactory) -> Viewer:
     """An admin of another community."""
     return await stored_viewer(unit_of_work, role=Role.ADMIN, name="Eve")
+
+
+@pytest.fixture
+def shop(unlucky: UnluckyUnitOfWork, store: FakeObjectStore, clock: FakeClock) -> Workshop:
+    """Everything that makes pictures."""
+    return Workshop(unlucky, store, clock)

@@ -1,0 +1,123 @@
+"""Everything that makes pictures, on a real database, with a provider that follows a script."""
+
+from uuid import UUID
+
+from domain.failures import GenerationFailure
+from domain.generation_events import GenerationEvents
+from domain.generation_jobs import GenerationJobs
+from domain.generation_requests import GenerateImage, GenerationRequests
+from domain.generations import Attempt, Generation, GenerationEvent
+from domain.identities import Identity
+from domain.images import Image
+from domain.library import PictureLibrary
+from domain.pictures import PictureLimits
+from domain.ports import ObjectStore
+from domain.provider_calls import CallLimits, ProviderCalls
+from domain.providers import ProviderKind
+from domain.reference_images import ReferenceImage, ReferenceImages
+from domain.users import Viewer
+from storage.imaging import PillowImaging
+from tests.fakes.clock import FakeClock
+from tests.fakes.events import RecordedBus
+from tests.fakes.mishaps import Mishaps, UnluckyUnitOfWork, with_mishaps
+from tests.fakes.objects import FakeObjectStore
+from tests.fakes.providers import FakeProvider
+from tests.rows import an_identity
+from tests.uploads import a_photo
+
+
+class Workshop:
+    """The services with their fakes. `mishaps` are the object store's; the database's are in `unit_of_work`."""
+
+    def __init__(
+        self, unit_of_work: UnluckyUnitOfWork, store: FakeObjectStore, clock: FakeClock, timeout_s: float = 5.0
+    ) -> None:
+        self.unit_of_work = unit_of_work
+        self.store = store
+        self.clock = clock
+        self.mishaps: Mishaps = {"put": [], "get": [], "exists": []}
+        self.provider = FakeProvider()
+        self.other = FakeProvider(ProviderKind.OPENAI)
+        self.bus = RecordedBus()
+        self.pauses: list[float] = []
+        objects: ObjectStore = with_mishaps(store, self.mishaps)
+        self.library = PictureLibrary(objects, PillowImaging(), PictureLimits())
+        providers = {ProviderKind.OFFLINE: self.provider, ProviderKind.OPENAI: self.other}
+        self.events = GenerationEvents(unit_of_work, self.bus, clock)
+        limits = CallLimits(timeout_s=timeout_s)
+        self.calls = ProviderCalls(unit_of_work, providers, self.library, self.events, clock, limits, self._sleep)
+        self.jobs = GenerationJobs(unit_of_work, self.library, self.events, self.calls, clock)
+        self.requests = GenerationRequests(unit_of_work, providers, (ProviderKind.OFFLINE, None), objects, clock)
+        self.slots = ReferenceImages(unit_of_work, self.library, clock)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.clock.advance(seconds)
+
+    async def identity(self, viewer: Viewer, references: int = 1) -> Identity:
+        """An identity of the viewer's, who has reference images, each of another size."""
+        identity = an_identity(viewer.user)
+        async with self.unit_of_work() as work:
+            await work.identities.add(identity)
+            await work.commit()
+        for number in range(references):
+            await self.slots.create(viewer, name=f"Photo {number}", file=a_photo(40 + number, 30))
+        return identity
+
+    async def references(self, viewer: Viewer) -> list[ReferenceImage]:
+        """The viewer's slots."""
+        async with self.unit_of_work(read_only=True) as work:
+            return list(await work.reference_images.of_users([viewer.id]))
+
+    async def run(self, generation: Generation) -> Generation:
+        """Take every step once, as the job engine does. Returns what became of the generation."""
+        for index in range(await self.jobs.prepare(generation.id)):
+            await self.jobs.make(generation.id, index)
+        await self.jobs.finish(generation.id)
+        return await self.load(generation.id)
+
+    async def asked(self, viewer: Viewer, wish: GenerateImage) -> Generation:
+        """A generation that is prepared."""
+        generation = await self.requests.ask(viewer, wish)
+        await self.jobs.prepare(generation.id)
+        return await self.load(generation.id)
+
+    async def load(self, id: UUID) -> Generation:
+        """A generation as the database has it."""
+        async with self.unit_of_work(read_only=True) as work:
+            generation = await work.generations.load(id)
+        assert generation
+        return generation
+
+    async def told(self, generation: Generation) -> list[GenerationEvent]:
+        """Every event of the generation; their numbers have no gaps."""
+        async with self.unit_of_work(read_only=True) as work:
+            events = list(await work.generations.events(generation.id, 0, 1000))
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        return events
+
+    async def stages(self, generation: Generation) -> list[str]:
+        """What people read, in order."""
+        return [event.stage for event in await self.told(generation)]
+
+    async def images(self, generation: Generation) -> list[Image]:
+        """What came of it, by index."""
+        async with self.unit_of_work(read_only=True) as work:
+            return list(await work.images.of_generations([generation.id]))
+
+    async def attempts(self, generation: Generation) -> list[Attempt]:
+        """The calls that were made."""
+        async with self.unit_of_work(read_only=True) as work:
+            return list(await work.generations.attempts_of([generation.id]))
+
+    async def outcomes(self, generation: Generation) -> list[str]:
+        """How the calls ended."""
+        return [attempt.outcome for attempt in await self.attempts(generation)]
+
+    async def failed(self, generation: Generation) -> list[GenerationFailure]:
+        """The failures of single pictures."""
+        return [event.failure for event in await self.told(generation) if event.failure and event.index is not None]
+
+    def staged(self) -> set[str]:
+        """The objects that only the work needs."""
+        return {key for key in self.store.objects if "/staging/" in key}
