@@ -23,7 +23,6 @@ from strawberry.schema import Schema
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
-from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
 from domain.errors import Unauthenticated
@@ -198,9 +197,10 @@ class GraphQLApp(GraphQL[Context, None]):
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         """The answer; without `data` when nothing was executed."""
-        if isinstance(result, PreExecutionError):
-            return {"errors": [error.formatted for error in result.errors or ()]}
-        return process_result(result)
+        answer = process_result(result)
+        if result.data is None and not any(error.path for error in result.errors or ()):
+            del answer["data"]
+        return answer
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
         """The answer's head, in the media type that the client asks for."""

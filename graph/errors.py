@@ -188,8 +188,6 @@ def tell(error: GraphQLError, request_id: str | None) -> None:
         return
     if isinstance(cause, DomainError):
         error.extensions = {"code": TABLE[type(cause)].code}
-    elif isinstance(cause, RecursionError) and not error.path:
-        error.message, error.extensions = "The document is nested too deeply.", {"code": "GRAPHQL_PARSE_FAILED"}
     elif isinstance(error, GraphQLSyntaxError):
         error.extensions = {"code": "GRAPHQL_PARSE_FAILED"}
     elif cause is None or isinstance(cause, GraphQLError):

@@ -8,8 +8,6 @@ import strawberry
 from graphql import GraphQLField
 from strawberry.types.field import StrawberryField
 
-from graph.context import Info
-
 _Given = TypeVar("_Given")
 Input = Annotated[_Given, strawberry.argument(description="What the mutation needs to know.")]
 Id = Annotated[strawberry.ID, strawberry.argument(description="The object's global id.")]
@@ -42,9 +40,9 @@ def shorten(field: GraphQLField) -> None:
     if resolver.info_parameter is None:
         field.resolve = lambda source, _: call(source)
     elif resolver.parent_parameter is None:
-        field.resolve = lambda _, info: call(Info(_raw_info=info, _field=known))
+        field.resolve = lambda _, info: call(strawberry.Info(_raw_info=info, _field=known))
     else:
-        field.resolve = lambda source, info: call(source, Info(_raw_info=info, _field=known))
+        field.resolve = lambda source, info: call(source, strawberry.Info(_raw_info=info, _field=known))
 
 
 def _attribute(name: str) -> Callable[[Any, Any], Any]:

@@ -34,7 +34,7 @@ from domain.pages import DEFAULT_PAGE, MAX_PAGE
 
 MAX_TOKENS = 2_000
 MAX_DEPTH = 15
-MAX_ALIASES = 30
+MAX_ALIASES = 50
 MAX_DIRECTIVES = 5
 """On one field."""
 MAX_COST = 25_000

@@ -1,6 +1,7 @@
 """The schema: every noun's part put together, its limits, and how it is printed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import strawberry
 from graphql import GraphQLError, GraphQLObjectType
@@ -53,6 +54,16 @@ class Mutation(
     """Every noun's mutations, the last base's first."""
 
 
+class _ParserCache(ParserCache):
+    """Strawberry's, which would let a syntax error out where a socket's operation is not ready for it."""
+
+    def on_parse(self) -> Iterator[None]:
+        """Parse from the cache; what can't be parsed is left to Strawberry, which reports it well."""
+        with suppress(GraphQLError):
+            next(super().on_parse())
+        yield
+
+
 class AtelierSchema(strawberry.Schema):
     """Strawberry's schema, with our errors and without its cost for plain fields."""
 
@@ -66,7 +77,7 @@ class AtelierSchema(strawberry.Schema):
 def build_schema(*, introspection: bool = True) -> AtelierSchema:
     """The schema that is served."""
     extensions: list[type[SchemaExtension] | Callable[[], SchemaExtension]] = [
-        lambda: ParserCache(CACHED_DOCUMENTS),
+        lambda: _ParserCache(CACHED_DOCUMENTS),
         lambda: ValidationCache(CACHED_DOCUMENTS),
         Limits,
     ]

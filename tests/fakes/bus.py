@@ -36,7 +36,8 @@ class FakeEventBus:
         try:
             for place in count(after):
                 async with self._news:
-                    await self._news.wait_for(lambda wanted=place: len(events) > wanted)
+                    while len(events) <= place:
+                        await self._news.wait()
                 yield events[place]
                 if events[place].is_terminal:
                     return

@@ -1,0 +1,143 @@
+"""Prompts and providers over GraphQL."""
+
+from typing import Any
+
+import pytest
+
+from domain.users import Role, Viewer
+from tests.graphql import Client, World, gid, nobody
+from tests.rows import a_prompt, an_identity, stored_community, stored_viewer
+
+PROMPT = "prompt { id type version name body requiredContextKeys isActive author { id } }"
+BODY = "Picture {identity_context} as {user_name}."
+FORBIDDEN = {
+    "message": "Only an admin of the community may change prompts",
+    "extensions": {"code": "FORBIDDEN"},
+}
+
+
+@pytest.fixture
+async def admin(world: World) -> Viewer:
+    """An admin."""
+    return await stored_viewer(world.unit_of_work, role=Role.ADMIN)
+
+
+async def create(client: Client, viewer: Viewer, **input: object) -> dict[str, Any]:
+    """Save a version."""
+    given = {"type": "IMAGE_GENERATION", "name": "Ours", "body": BODY, **input}
+    return await client.mutate("createPrompt", given, f"... on CreatePromptSuccess {{ {PROMPT} }}", viewer)
+
+
+async def set_active(client: Client, viewer: Viewer, id: str, *, is_active: bool) -> dict[str, Any]:
+    """Use a version, or stop using it."""
+    selection = f"... on SetPromptActiveSuccess {{ {PROMPT} }}"
+    return await client.mutate("setPromptActive", {"id": id, "isActive": is_active}, selection, viewer)
+
+
+async def test_versions_count_up(client: Client, admin: Viewer) -> None:
+    """A new version follows the built-in one, and can be set aside."""
+    made = (await create(client, admin, requiredContextKeys=["USER_NAME"]))["prompt"]
+    assert made == {
+        "id": made["id"],
+        "type": "IMAGE_GENERATION",
+        "version": 2,
+        "name": "Ours",
+        "body": BODY,
+        "requiredContextKeys": ["USER_NAME"],
+        "isActive": True,
+        "author": {"id": gid(admin.user)},
+    }
+    aside = await set_active(client, admin, made["id"], is_active=False)
+    assert aside["prompt"] == {**made, "isActive": False}
+    listed = await client.data("{ prompts(type: IMAGE_GENERATION) { version isActive author { id } } }", viewer=admin)
+    assert listed["prompts"] == [
+        {"version": 2, "isActive": False, "author": {"id": gid(admin.user)}},
+        {"version": 1, "isActive": True, "author": None},
+    ]
+    assert await client.data("{ prompts(type: COACH) { id } }", viewer=admin) == {"prompts": []}
+
+
+@pytest.mark.parametrize(
+    ("input", "path"),
+    [
+        ({"body": "{"}, "body"),
+        ({"body": "{weather}"}, "body"),
+        ({"body": "{user_name.__class__}"}, "body"),
+        ({"name": " "}, "name"),
+        ({"body": "x", "requiredContextKeys": ["USER_NAME"]}, "body"),
+    ],
+)
+async def test_a_body_that_would_break_is_refused(
+    client: Client, admin: Viewer, input: dict[str, object], path: str
+) -> None:
+    """What is wrong with a version is said when it is saved, and it is not saved."""
+    answer = await create(client, admin, **input)
+    assert answer["__typename"] == "InvalidInputError"
+    assert [field["path"] for field in answer["fields"]] == [[path]]
+    assert len((await client.data("{ prompts { id } }", viewer=admin))["prompts"]) == 1
+
+
+async def test_the_built_in_version_stays_active(client: Client, admin: Viewer) -> None:
+    """Setting it aside is a conflict; an unknown version is not found."""
+    (built_in,) = (await client.data("{ prompts { id } }", viewer=admin))["prompts"]
+    refused = await set_active(client, admin, built_in["id"], is_active=False)
+    assert refused["__typename"] == "ConflictError"
+    unknown = await set_active(client, admin, nobody("Prompt"), is_active=True)
+    assert unknown == {"__typename": "NotFoundError", "message": "Prompt not found", "id": nobody("Prompt")}
+
+
+async def test_members_read_only(client: Client, world: World, admin: Viewer) -> None:
+    """A member may neither save nor activate a version."""
+    member = await stored_viewer(world.unit_of_work, await stored_community(world.unit_of_work))
+    prompt = a_prompt(member.user.community_id, 2)
+    await world.add(prompt)
+    for mutation in (
+        'createPrompt(input: {type: COACH, name: "x", body: "x"})',
+        f'setPromptActive(input: {{id: "{gid(prompt)}", isActive: false}})',
+    ):
+        answer = await client.ask(f"mutation {{ {mutation} {{ __typename }} }}", viewer=member)
+        assert answer["data"] is None
+        assert [{key: error[key] for key in FORBIDDEN} for error in answer["errors"]] == [FORBIDDEN]
+
+
+async def test_a_preview(client: Client, world: World, admin: Viewer) -> None:
+    """A body is filled in for a real identity and its user, and braces that are doubled stay."""
+    identity = an_identity(admin.user, category="", i_am_statement="", visualization="", notes=())
+    await world.add(identity)
+    query = "query ($body: String!, $id: ID) { previewPrompt(body: $body, type: COACH, identityId: $id) }"
+    body = "{user_name}: {identity_context} {{x}}"
+    data = await client.data(query, {"body": body, "id": gid(identity)}, admin)
+    assert data == {"previewPrompt": 'Ada: Identity Name: "The Analyst" {x}'}
+
+
+@pytest.mark.parametrize(
+    ("variables", "code"),
+    [
+        ({"body": "{structured_prompt}"}, "INVALID_INPUT"),
+        ({"body": "x", "id": nobody("Identity")}, "NOT_FOUND"),
+        ({"body": "x", "id": "nonsense"}, "NOT_FOUND"),
+    ],
+)
+async def test_a_preview_that_fails(client: Client, admin: Viewer, variables: dict[str, object], code: str) -> None:
+    """A body of the wrong type's placeholders, and an identity that isn't there."""
+    query = "query ($body: String!, $id: ID) { previewPrompt(body: $body, type: COACH, identityId: $id) }"
+    answer = await client.ask(query, variables, admin)
+    assert answer["data"] is None
+    assert [error["extensions"] for error in answer["errors"]] == [{"code": code}]
+
+
+async def test_providers(client: Client, admin: Viewer) -> None:
+    """Every known provider says whether it can be used, and why not; capabilities are data."""
+    query = "{ providers { kind canGenerateImages problem models { id sizes maxReferences streamsPreviews } } }"
+    providers = {provider.pop("kind"): provider for provider in (await client.data(query, viewer=admin))["providers"]}
+    assert len(providers) == 10
+    offline = providers["OFFLINE"]
+    assert (offline["canGenerateImages"], offline["problem"]) == (True, None)
+    assert offline["models"][0]["maxReferences"] > 0
+    assert providers["ANTHROPIC"] == {
+        "canGenerateImages": False,
+        "problem": "Anthropic's API has no image generation.",
+        "models": [],
+    }
+    assert providers["GEMINI"]["canGenerateImages"] is False
+    assert providers["OPENAI"]["canGenerateImages"] is True
