@@ -1,7 +1,8 @@
 """Connections to SQLite and PostgreSQL: who may have how many, who waits for whom, and how each one is set up.
 
 SQLite has one connection that writes and several that read; PostgreSQL has one pool for both. In front of each stands
-a gate that lets people in by the order they came: the pools themselves let newcomers overtake.
+a gate that lets people in by the order they came: a pool alone lets newcomers overtake (from Python 3.12 on) and gives
+up on those who wait for half a minute.
 """
 
 import asyncio

@@ -1,11 +1,13 @@
 """What only one of the databases does: how its connections are set up, and what becomes of those that break."""
 
 import asyncio
+from uuid import uuid4
 
 import psycopg
 import pytest
 from sqlalchemy import text
 
+from domain.users import Community
 from storage.database.databases import open_database
 from storage.database.engine import connections
 from tests.database import RecordedJobs
@@ -25,6 +27,28 @@ async def test_sqlite_writes_ahead_and_keeps_its_keys(sqlite_url: str) -> None:
     database = open_database(sqlite_url, 1)
     with database.sync_engine().connect() as synchronous:
         assert {name: synchronous.execute(text(f"PRAGMA {name}")).scalar() for name in wanted} == wanted
+    await database.aclose()
+
+
+async def test_a_unit_of_work_on_sqlite_writes_on_what_it_has_read(sqlite_url: str) -> None:
+    """The job engine can't write between its reading and its writing: it waits for the commit."""
+    database = open_database(sqlite_url, 1)
+    unit_of_work = database.unit_of_work(RecordedJobs())
+
+    def write() -> None:
+        with database.sync_engine().begin() as connection:
+            connection.execute(text("DELETE FROM prompt"))
+
+    async with unit_of_work() as work:
+        assert await work.users.count() == 0
+        other = asyncio.create_task(asyncio.to_thread(write))
+        done, _ = await asyncio.wait([other], timeout=0.2)
+        assert not done
+        await work.users.add_community(Community(uuid4(), "read first"))
+        await work.commit()
+    await other
+    async with unit_of_work(read_only=True) as work:
+        assert await work.users.community_named("read first") is not None
     await database.aclose()
 
 
