@@ -1,7 +1,7 @@
 """Structured logs: one line per HTTP request and two per WebSocket, with ids and without secrets.
 
 Everything that logs, by structlog or by the standard library, goes through one handler. Bind what later lines should
-carry (`user_id`, `generation_id`) with `structlog.contextvars`.
+carry with `structlog.contextvars`; whoever finds out who is asking leaves `user_id` in the scope's state.
 """
 
 import logging
@@ -168,6 +168,8 @@ class _Exchange:
         duration_ms = round((time.perf_counter() - self.started_at) * 1000, 1)
         if error is not None:
             facts["exc_info"] = error
+        if user_id := self.scope["state"].get("user_id"):
+            facts["user_id"] = user_id
         _log.log(logging.ERROR if error else logging.INFO, event, path=self.path, duration_ms=duration_ms, **facts)
 
 

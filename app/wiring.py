@@ -85,6 +85,7 @@ class Atelier:
         """Let go of every connection."""
         for provider in self.providers.values():
             await provider.aclose()
+        await self.objects.aclose()
         await self.database.aclose()
 
 

@@ -43,6 +43,9 @@ class ObjectStore(Protocol):
     async def check(self) -> None:
         """Write, read and remove a small object. Raises StoreUnavailable with what is wrong, in words."""
 
+    async def aclose(self) -> None:
+        """Let go of connections."""
+
 
 class Imaging(Protocol):
     """Looking into pictures and making smaller ones; never on the event loop."""

@@ -17,7 +17,6 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
-from strawberry.exceptions import MissingQueryError
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData, process_result
 from strawberry.schema import Schema
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
@@ -132,6 +131,7 @@ class GraphQLApp(GraphQL[Context, None]):
                 if token:
                     viewer, _ = await self._services.accounts.viewer(token)
                     context.answer_to(viewer)
+                    request.state.user_id = str(viewer.id)
             except Unauthenticated as refusal:
                 context.answer_to(refusal)
         return context
@@ -192,8 +192,6 @@ class GraphQLApp(GraphQL[Context, None]):
             raise HTTPException(405, "Mutations are sent by POST.") from error
         except CannotGetOperationTypeError as error:
             raise HTTPException(400, error.as_http_error_reason()) from error
-        except MissingQueryError as error:
-            raise HTTPException(400, "`query` must be a GraphQL document.") from error
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         """The answer; without `data` when nothing was executed."""

@@ -75,6 +75,9 @@ class LocalObjectStore:
         async with proof(self):
             pass
 
+    async def aclose(self) -> None:
+        """Files need no connections."""
+
     def path(self, key: str) -> Path:
         """Where the object's file is, or would be. Raises ValueError for what can't be a key."""
         return self._root / checked(key)

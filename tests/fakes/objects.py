@@ -61,6 +61,9 @@ class FakeObjectStore:
         """Fail when the store is down."""
         self._reach()
 
+    async def aclose(self) -> None:
+        """Nothing to let go of."""
+
     def _reach(self, *keys: str) -> None:
         if any(part.startswith(".") for key in keys for part in key.split("/")) or any(key[:1] == "/" for key in keys):
             raise ValueError("An object key has no part that begins with '.'")
