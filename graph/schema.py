@@ -24,7 +24,7 @@ from graph.reference_images import ReferenceImageMutations
 from graph.scalars import SCALARS
 from graph.users import UserMutations, UserQueries
 
-CACHED_DOCUMENTS = 256
+CACHED_DOCUMENTS = 128
 
 
 @strawberry.type(description="What can be asked.")

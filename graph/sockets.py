@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from graphql import GraphQLError
 from starlette.websockets import WebSocketDisconnect, WebSocketState
@@ -62,13 +63,8 @@ class Session(BaseGraphQLTransportWSHandler[Context, None]):
     """One socket's conversation."""
 
     view: "GraphQLApp"
-    claims: TokenClaims | None = None
-
-    @property
-    def holds(self) -> tuple[TokenClaims, Any]:
-        """The token, and the user it speaks for."""
-        assert self.claims is not None  # noqa: S101  only sessions with a token are watched
-        return self.claims, self.context.viewer.id
+    holds: tuple[TokenClaims, UUID] | None = None
+    """The token, and the user it speaks for, once let in."""
 
     async def handle_message(self, message: Message) -> None:
         """Take one message; close on one that breaks the protocol."""
@@ -82,7 +78,7 @@ class Session(BaseGraphQLTransportWSHandler[Context, None]):
         payload: Any = message.get("payload") or {}
         if isinstance(payload, dict) and not self.connection_init_received:
             try:
-                self.claims = await self._authenticate(payload)
+                self.holds = await self._authenticate(payload)
             except Unauthenticated as refusal:
                 await self.websocket.close(FORBIDDEN, refusal.message)
                 return
@@ -90,14 +86,14 @@ class Session(BaseGraphQLTransportWSHandler[Context, None]):
         if self.connection_acknowledged:
             self.view.watch.sessions.add(self)
 
-    async def _authenticate(self, payload: Mapping[str, object]) -> TokenClaims:
+    async def _authenticate(self, payload: Mapping[str, object]) -> tuple[TokenClaims, UUID]:
         header = payload.get("authorization") or payload.get("Authorization")
         token = payload.get("token") or bearer(str(header) if header else self.context.authorization)
         if not isinstance(token, str):
             raise Unauthenticated('Sign in first: send `{"authorization": "Bearer <token>"}` with connection_init')
         viewer, claims = await self.context.services.accounts.viewer(token)
         self.context.answer_to(viewer)
-        return claims
+        return claims, viewer.id
 
     async def handle_ping(self, message: PingMessage) -> None:
         """Answer with the same payload."""
@@ -160,11 +156,11 @@ class Watch:
                 _log.exception("the tokens of open sockets could not be checked")
 
     async def _close_dead(self) -> None:
-        sessions = list(self.sessions)
-        if not sessions:
+        held = {session: session.holds for session in self.sessions if session.holds}
+        if not held:
             return
-        refusals = await self._accounts.refusals([session.holds for session in sessions])
-        dead = [(session, refusal) for session, refusal in zip(sessions, refusals, strict=True) if refusal]
+        refusals = await self._accounts.refusals(list(held.values()))
+        dead = [(session, refusal) for session, refusal in zip(held, refusals, strict=True) if refusal]
         await self._soon(session.websocket.close(FORBIDDEN, refusal) for session, refusal in dead)
 
     async def _soon(self, calls: Iterable[Awaitable[None]]) -> None:

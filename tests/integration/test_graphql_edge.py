@@ -2,18 +2,22 @@
 
 import json
 import logging
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from graphql import get_introspection_query
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from domain.users import Viewer
 from graph.edge import GraphQLApp
+from graph.schema import build_schema
 from tests.graphql import BASE, PREFLIGHT, Client, World
 from tests.pictures import jpeg
 from tests.rows import stored_viewer
@@ -267,7 +271,7 @@ async def test_what_nobody_foresaw_is_masked(
         ask = {"query": "{ prompts { id } }"}
         http.headers["Authorization"] = f"Bearer {token}"
         assert "errors" not in (await http.post("/graphql", json=ask)).json()
-        _drop(path, "prompt")
+        drop(path, "prompt")
         with caplog.at_level(logging.ERROR):
             answer = (await http.post("/graphql", json=ask)).json()
     assert answer["data"] is None
@@ -283,20 +287,18 @@ async def test_a_database_that_is_away_is_masked_too(
     world: World, client: Client, ada: Viewer, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """When not even the viewer can be found, the answer has the usual shape."""
-    _drop(Path(database_url.removeprefix("sqlite:///")), "user_account")
+    drop(Path(database_url.removeprefix("sqlite:///")), "user_account")
     with caplog.at_level(logging.ERROR):
         response = await client.http.post("/graphql", content=QUERY, headers={**JSON, **client.headers(ada)})
     assert response.status_code == 500
     assert message_of(response) == "Something went wrong on the server."
 
 
-def _drop(database: Path, table: str) -> None:
-    import sqlite3
-
-    connection = sqlite3.connect(database)
-    connection.execute(f"ALTER TABLE {table} RENAME TO gone")
-    connection.commit()
-    connection.close()
+def drop(database: Path, table: str) -> None:
+    """Take a table away behind the server's back."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(f"ALTER TABLE {table} RENAME TO gone")
+        connection.commit()
 
 
 def bomb(count: int) -> str:
@@ -345,10 +347,38 @@ async def test_documents_are_limited(client: Client, ada: Viewer, query: str, me
 
 async def test_introspection_fits_the_limits(client: Client) -> None:
     """The query that every tool sends is answered."""
-    from graphql import get_introspection_query
-
     data = await client.data(get_introspection_query(specified_by_url=True, input_value_deprecation=True))
     assert data["__schema"]["queryType"]["name"] == "Query"
+
+
+async def test_introspection_can_be_off(world: World, ada: Viewer) -> None:
+    """Then neither the schema nor suggestions of its names are told; operations work."""
+    app = GraphQLApp(build_schema(introspection=False), world.services)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE) as http:
+        client = Client(http, world)
+        asked = await client.ask("{ __schema { queryType { name } } }")
+        wrong = await client.ask("{ vewer { id } }")
+        right = await client.data("{ viewer { __typename } }", viewer=ada)
+    assert "data" not in asked
+    assert wrong["errors"][0]["message"] == "Cannot query field 'vewer' on type 'Query'."
+    assert right == {"viewer": {"__typename": "User"}}
+
+
+async def test_a_client_that_goes_away_is_no_error(app: GraphQLApp, caplog: pytest.LogCaptureFixture) -> None:
+    """When the body is never finished nothing is answered, and nothing is logged."""
+    messages = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+    sent: list[object] = []
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    async def send(message: object) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/json")]
+    await app({"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": headers}, receive, send)
+    assert sent == []
+    assert caplog.records == []
 
 
 async def test_browsers_get_the_page(world: World) -> None:

@@ -50,6 +50,18 @@ async def test_a_password_gets_a_token(client: Client, world: World) -> None:
     assert response.json() == {"data": {"viewer": {"name": "Ada"}}}
 
 
+async def test_signing_in_as_another_keeps_the_viewer(client: Client, world: World, home: list[Viewer]) -> None:
+    """Who is signed in already stays so for the rest of the request, and sees of the other only the name."""
+    await world.services.accounts.create(
+        email="ada@example.org", name="Ada", community="Elsewhere", password="engines!", role=Role.MEMBER
+    )
+    sign_in = (
+        "mutation ($input: SignInInput!) { signIn(input: $input) { ... on SignInSuccess { user { name email } } } }"
+    )
+    answer = await client.data(sign_in, {"input": {"email": "ada@example.org", "password": "engines!"}}, home[1])
+    assert answer["signIn"]["user"] == {"name": "Ada", "email": ""}
+
+
 @pytest.mark.parametrize(("email", "password"), [("ada@example.org", "wrong"), ("nobody@example.org", "engines!")])
 async def test_wrong_credentials_are_alike(client: Client, world: World, email: str, password: str) -> None:
     """A wrong password and an unknown address get the same answer."""

@@ -3,14 +3,15 @@
 import asyncio
 import json
 import socket
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from typing import Any
 
 import pytest
 import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from domain.failures import FailureCode, failure
@@ -305,6 +306,26 @@ async def test_all_sockets_cost_one_statement(address: str, world: World, ada: V
         assert 1 <= len(statements.sent) <= 6
 
 
+async def test_a_database_that_is_away_ends_no_watch(
+    address: str, world: World, ada: Viewer, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While tokens can't be checked sockets stay open; afterwards dead ones are closed."""
+    path = database_url.removeprefix("sqlite:///")
+    async with signed_in(address, world, ada) as talking:
+        run_sql(path, "ALTER TABLE user_account RENAME TO gone")
+        await until(lambda: "the tokens of open sockets could not be checked" in caplog.text)
+        run_sql(path, "ALTER TABLE gone RENAME TO user_account")
+        world.clock.advance(3_601)
+        assert await talking.closed() == (4403, "Token expired")
+
+
+def run_sql(path: str, statement: str) -> None:
+    """Change the database behind the server's back."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(statement)
+        connection.commit()
+
+
 async def test_a_socket_is_kept_open_by_pings(address: str, world: World, ada: Viewer) -> None:
     """The server pings, and answers pings with their payload."""
     async with signed_in(address, world, ada) as talking:
@@ -360,8 +381,6 @@ async def test_the_protocol_is_kept(address: str, world: World, ada: Viewer) -> 
 
 async def test_other_sites_open_no_socket(address: str) -> None:
     """A browser's page of another origin is turned away at the handshake."""
-    from websockets.exceptions import InvalidStatus
-
     with pytest.raises(InvalidStatus) as refusal:
         async with talk(address, Origin="https://elsewhere.example"):
             pass
