@@ -24,7 +24,9 @@ class _Mishap:
         if not mishaps:
             return real
 
-        async def instead(*_: object, **__: object) -> object:
+        async def instead(*arguments: object, **options: object) -> object:
+            if not mishaps:
+                return await real(*arguments, **options)
             mishap = mishaps.pop(0)
             if isinstance(mishap, BaseException):
                 raise mishap

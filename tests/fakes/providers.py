@@ -30,6 +30,7 @@ class FakeProvider:
         self.problem: str | None = None
         self.scripts: list[Sequence[Step]] = []
         self.requests: list[PictureRequest] = []
+        self.called = asyncio.Event()
         self.closed = 0
 
     def model(self, id: str) -> ImageModel:
@@ -39,6 +40,7 @@ class FakeProvider:
     async def generate(self, request: PictureRequest) -> AsyncGenerator[ProviderEvent, None]:
         """Follow the next script."""
         self.requests.append(request)
+        self.called.set()
         try:
             for step in self.scripts.pop(0) if self.scripts else [DRAWN]:
                 if isinstance(step, BaseException):
