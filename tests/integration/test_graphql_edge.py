@@ -338,7 +338,7 @@ async def test_documents_are_limited(client: Client, ada: Viewer, query: str, me
     began = time.perf_counter()
     answer = await client.ask(query, viewer=ada)
     took_s = time.perf_counter() - began
-    assert took_s < 1.5
+    assert took_s < 5
     if message is None:
         assert "errors" not in answer
     else:

@@ -254,6 +254,18 @@ async def test_two_communities_see_nothing_of_each_other(client: Client, world: 
     }
 
 
+async def test_members_see_nothing_private_of_each_other(client: Client, world: World, home: list[Viewer]) -> None:
+    """By its id a member finds of another's things the public image alone; an admin finds all."""
+    admin, member, other = home
+    public = an_image(member.user, is_public=True)
+    private = [a_slot(member.user), an_identity(member.user), an_image(member.user), a_generation(member.user)]
+    await world.add(public, *private)
+    ids = [gid(public), *(gid(row) for row in private)]
+    query = "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }"
+    assert (await client.data(query, {"ids": ids}, other))["nodes"] == [{"id": gid(public)}] + [None] * 4
+    assert (await client.data(query, {"ids": ids}, admin))["nodes"] == [{"id": id} for id in ids]
+
+
 async def test_a_hundred_nodes_at_once(client: Client, home: list[Viewer]) -> None:
     """More than a hundred ids are refused."""
     query = "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }"

@@ -81,6 +81,7 @@ def test_a_cursor_there_and_back() -> None:
         urlsafe_b64encode(f"{MOMENT.isoformat()} 1".encode()).decode(),
         urlsafe_b64encode(f"{MOMENT.isoformat()}".encode()).decode(),
         urlsafe_b64encode(b"\xff").decode(),
+        urlsafe_b64encode(f"{MOMENT.isoformat()} {ID}".encode()).decode() + "!",
     ],
 )
 def test_what_is_no_cursor(cursor: str) -> None:
