@@ -3,6 +3,7 @@
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,9 @@ Event = dict[str, Any]
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     """A server that is up, in a folder of its own."""
     server = Server(tmp_path, OFFLINE_CRASH="true")
-    await server.start()
-    yield server
-    if server.process and server.process.poll() is None:
-        server.kill()
+    async with server:
+        await server.start()
+        yield server
 
 
 async def killed_at(server: Server, id: str, is_moment: Callable[[Event], bool]) -> list[Event]:
@@ -87,23 +87,20 @@ async def test_a_call_that_keeps_killing_the_process_is_given_up(server: Server)
 
 async def test_a_polite_stop_leaves_running_work_to_the_next_start(tmp_path: Path) -> None:
     """SIGTERM with no time to drain ends the process cleanly; the next one finishes what was running."""
-    server = Server(tmp_path, WORKER_DRAIN_SECONDS="0")
-    await server.start()
-    id = await server.generate(prompt="[slow:3] a patient picture")
-    seen = []
-    try:
-        async for event in server.follow(id):
-            seen.append(event)
-            if event["state"] == "GENERATING" and server.process and server.process.poll() is None:
-                # uvicorn ends by the signal it was sent, once it has shut down.
-                assert server.stop() == -signal.SIGTERM
-    except websockets.ConnectionClosed:
-        pass
-    await server.start()
-    events = await rest(server, id, seen)
-    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
-    assert events[-1]["state"] == "SUCCEEDED"
-    server.stop()
+    async with Server(tmp_path, WORKER_DRAIN_SECONDS="0") as server:
+        await server.start()
+        id = await server.generate(prompt="[slow:3] a patient picture")
+        seen = []
+        with suppress(websockets.ConnectionClosed):
+            async for event in server.follow(id):
+                seen.append(event)
+                if event["state"] == "GENERATING" and server.is_up:
+                    # uvicorn ends by the signal it was sent, once it has shut down.
+                    assert server.stop() == -signal.SIGTERM
+        await server.start()
+        events = await rest(server, id, seen)
+        assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+        assert events[-1]["state"] == "SUCCEEDED"
 
 
 async def test_a_second_process_on_the_same_data_is_refused_in_words(server: Server) -> None:
