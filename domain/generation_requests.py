@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from uuid import UUID, uuid4
@@ -22,6 +23,8 @@ from domain.providers import ImageModel, ImageOptions, ImageProvider, ProviderKi
 from domain.reference_images import ReferenceImage
 from domain.repositories import UnitOfWork, UnitOfWorkFactory
 from domain.users import User, Viewer
+
+_log = logging.getLogger(__name__)
 
 MAX_KEY_CHARS = 255
 
@@ -225,6 +228,17 @@ class GenerationRequests:
             # Another call with this key was faster: asked again, its generation is the answer.
             return await self.ask(viewer, wish)
         # Nobody can follow yet, so the first event need not be published.
+        _log.info(
+            "generation",
+            extra={
+                "generation_id": str(generation.id),
+                "seq": 1,
+                "state": generation.state.value,
+                "provider": generation.provider.value,
+                "model": generation.model,
+                "pictures": generation.options.n,
+            },
+        )
         return replace(generation, event_seq=1)
 
 
