@@ -160,7 +160,9 @@ class GraphQLApp(GraphQL[Context, None]):
         return with_files(self.parse_json(operations), self.parse_json(places), form)
 
     def decode_json(self, data: str | bytes) -> object:
-        """Read JSON. Raises JSONDecodeError."""
+        """Read JSON. Raises JSONDecodeError, also for the character NUL, which PostgreSQL can't store."""
+        if b"\\u0000" in data if isinstance(data, bytes) else "\\u0000" in data:
+            raise orjson.JSONDecodeError("the character NUL is not taken", "", 0)
         return orjson.loads(data)
 
     def encode_json(self, data: object) -> bytes:

@@ -62,6 +62,7 @@ BODIES: dict[str, tuple[bytes, dict[str, str]]] = {
     "variables list": (b'{"query": "{ __typename }", "variables": []}', JSON),
     "variables text": (b'{"query": "{ __typename }", "variables": "{}"}', JSON),
     "extensions text": (b'{"query": "{ __typename }", "extensions": "x"}', JSON),
+    "NUL": (b'{"query": "{ __typename }", "variables": {"name": "a\\u0000b"}}', JSON),
     "operationName number": (b'{"query": "{ __typename }", "operationName": 1}', JSON),
     "unknown operation": (b'{"query": "{ __typename }", "operationName": "X"}', JSON),
     "only fragments": (b'{"query": "fragment A on User { id }"}', JSON),
@@ -135,6 +136,7 @@ WISH = json.dumps({"query": FILE, "variables": {"input": {"file": None}}})
         (WISH, '{"0": ["variables.input.file", "variables.input.file"]}'),
         (json.dumps({"query": FILE, "variables": {"input": [None]}}), '{"0": ["variables.input.x"]}'),
         (json.dumps({"query": FILE, "variables": {"input": [None]}}), '{"0": ["variables.input.7"]}'),
+        (json.dumps({"query": FILE, "extensions": {"x": None}}), '{"0": ["extensions.x"]}'),
         (json.dumps({"query": FILE}), '{"0": ["variables.input.file"]}'),
     ],
 )
