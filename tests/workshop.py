@@ -30,7 +30,11 @@ class Workshop:
     """The services with their fakes. `mishaps` are the object store's; the database's are in `unit_of_work`."""
 
     def __init__(
-        self, unit_of_work: UnluckyUnitOfWork, store: FakeObjectStore, clock: FakeClock, timeout_s: float = 5.0
+        self,
+        unit_of_work: UnluckyUnitOfWork,
+        store: FakeObjectStore,
+        clock: FakeClock,
+        limits: CallLimits | None = None,
     ) -> None:
         self.unit_of_work = unit_of_work
         self.store = store
@@ -44,8 +48,9 @@ class Workshop:
         self.library = PictureLibrary(objects, PillowImaging(), PictureLimits())
         providers = {ProviderKind.OFFLINE: self.provider, ProviderKind.OPENAI: self.other}
         self.events = GenerationEvents(unit_of_work, self.bus, clock)
-        limits = CallLimits(timeout_s=timeout_s)
-        self.calls = ProviderCalls(unit_of_work, providers, self.library, self.events, clock, limits, self._sleep)
+        self.calls = ProviderCalls(
+            unit_of_work, providers, self.library, self.events, clock, limits or CallLimits(timeout_s=5.0), self._sleep
+        )
         self.jobs = GenerationJobs(unit_of_work, self.library, self.events, self.calls, clock)
         self.requests = GenerationRequests(unit_of_work, providers, (ProviderKind.OFFLINE, None), objects, clock)
         self.slots = ReferenceImages(unit_of_work, self.library, clock)

@@ -32,14 +32,19 @@ class FakeProvider:
         self.requests: list[PictureRequest] = []
         self.called = asyncio.Event()
         self.closed = 0
+        self._calls: list[AsyncGenerator[ProviderEvent, None]] = []
 
     def model(self, id: str) -> ImageModel:
         """The model, or one like the first under that id."""
         return next((model for model in self.models if model.id == id), replace(self.models[0], id=id, name=id))
 
-    async def generate(self, request: PictureRequest) -> AsyncGenerator[ProviderEvent, None]:
-        """Follow the next script."""
+    def generate(self, request: PictureRequest) -> AsyncGenerator[ProviderEvent, None]:
+        """Follow the next script. The call is kept, so that nothing but its caller closes it."""
         self.requests.append(request)
+        self._calls.append(self._answers())
+        return self._calls[-1]
+
+    async def _answers(self) -> AsyncGenerator[ProviderEvent, None]:
         self.called.set()
         try:
             for step in self.scripts.pop(0) if self.scripts else [DRAWN]:

@@ -215,11 +215,12 @@ class TestReferences:
         assert b"Secret" not in shop.store.objects[pin.key][0]
 
     async def test_a_pinned_reference_outlives_its_slot(self, shop: Workshop, viewer: Viewer) -> None:
-        """Deleting the photo meanwhile changes nothing for pictures on their way."""
+        """Deleting the photo meanwhile changes nothing for pictures on their way, also when the work begins again."""
         identity = await shop.identity(viewer)
         generation = await shop.asked(viewer, GenerateImage(identity_id=identity.id))
         (slot,) = await shop.references(viewer)
         await shop.slots.delete(viewer, slot.id)
+        assert await shop.jobs.prepare(generation.id) == 1
         await shop.jobs.make(generation.id, 0)
         assert len(await shop.images(generation)) == 1
         assert len(shop.provider.requests[0].references) == 1

@@ -12,7 +12,7 @@ from domain.library import MADE_LIMITS, PREVIEW_SIDE_PX, PictureLibrary
 from domain.pictures import PictureLimits, UploadedFile, VariantSize
 from storage.imaging import PillowImaging
 from tests import pictures
-from tests.fakes.mishaps import with_mishaps
+from tests.fakes.mishaps import WORKS, with_mishaps
 from tests.fakes.objects import FakeObjectStore
 from tests.uploads import a_photo, a_text
 
@@ -47,7 +47,7 @@ async def test_what_is_no_picture_never_reaches_the_store(library: PictureLibrar
 
 async def test_an_upload_that_ends_half_way_leaves_nothing(store: FakeObjectStore) -> None:
     """The original was stored when the store went away for the variants."""
-    failing = with_mishaps(store, {"put": [None, DOWN]})
+    failing = with_mishaps(store, {"put": [WORKS, DOWN]})
     await store.put("unrelated", b"x", "text/plain")
     library = PictureLibrary(failing, PillowImaging(), PictureLimits())
     with pytest.raises(StoreUnavailable):
