@@ -56,6 +56,7 @@ def asgi_app(atelier: Atelier, *, works: bool, welcome: Welcome) -> Starlette:
         build_schema(introspection=settings.introspection),
         services_of(atelier),
         ide=console.page if settings.graphiql else None,
+        allowed_origins=settings.cors_origins,
         max_query_bytes=settings.max_query_bytes,
         max_request_bytes=settings.max_request_bytes,
     )

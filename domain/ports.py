@@ -50,17 +50,12 @@ class ObjectStore(Protocol):
 class Imaging(Protocol):
     """Looking into pictures and making smaller ones; never on the event loop."""
 
-    async def inspect(self, body: BinaryIO, limits: PictureLimits) -> PictureFacts:
-        """Prove the bytes a whole picture within the limits (header first, then a full decode); rewinds the body.
-
-        Raises InvalidImage with its reason.
-        """
-
     async def take_in(self, body: BinaryIO, limits: PictureLimits) -> tuple[PictureFacts, Variants]:
-        """`inspect` and `variants` of a new picture for the price of one decode. Rewinds. Raises InvalidImage."""
+        """Prove the bytes a whole picture within the limits, header first, and make its variants, with one decode.
 
-    async def variants(self, body: BinaryIO) -> Variants:
-        """The 600, 300 and 100 px pictures (longest side, never enlarged), upright, without metadata. Rewinds."""
+        The 600, 300 and 100 px pictures (longest side, never enlarged) are upright, without metadata. Rewinds the
+        body. Raises InvalidImage with its reason.
+        """
 
     async def for_provider(self, data: bytes, max_side_px: int) -> EncodedPicture:
         """A reference as providers get it: JPEG, or PNG where it has transparency; upright, no metadata, shrunk.

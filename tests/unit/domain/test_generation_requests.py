@@ -9,6 +9,7 @@ import pytest
 from domain.errors import Conflict, InvalidInput, NotFound, ProviderUnusable, StoreUnavailable, UnsupportedByModel
 from domain.generation_requests import GenerateImage, GenerationRequests
 from domain.generations import Generation, GenerationState
+from domain.pages import PageRequest
 from domain.prompts import StructuredPrompt
 from domain.providers import ImageModel, ImageOptions, ProviderKind
 from domain.users import Viewer
@@ -22,9 +23,9 @@ ID = uuid4()
 
 
 async def generations(shop: Workshop, viewer: Viewer) -> list[Generation]:
-    """What the viewer has asked for and is still running."""
+    """What the viewer has asked for."""
     async with shop.unit_of_work(read_only=True) as work:
-        return list(await work.generations.running(viewer.id))
+        return list((await work.generations.page(viewer, PageRequest())).rows)
 
 
 class TestAsking:
