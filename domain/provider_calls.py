@@ -283,7 +283,7 @@ def _closed(attempt: Attempt, receipt: Receipt | None, now: datetime) -> Attempt
 
 
 def _failure_of(attempt: Attempt) -> GenerationFailure:
-    """What an earlier call ended with, for a step that is repeated: a refusal stays one, a paid call is not repeated."""
+    """What an earlier call ended with, so that a repeated step asks nothing of a provider that refused or was paid."""
     # A picture that arrived, was stored, and is gone from the store has been paid for too.
     code = FailureCode.STORAGE_UNAVAILABLE if attempt.outcome == SUCCEEDED else FailureCode(attempt.outcome)
     return failure(code, is_charged=code in MAY_BE_CHARGED)

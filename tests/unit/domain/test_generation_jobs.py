@@ -202,7 +202,7 @@ class TestReferences:
     """Pinned before anything is paid."""
 
     async def test_references_are_pinned_as_providers_get_them(self, shop: Workshop, viewer: Viewer) -> None:
-        """Upright copies without metadata, told apart by the originals' hashes; slots without a picture are left out."""
+        """Upright copies without metadata, known by the originals' hashes; slots without a picture are left out."""
         identity = await shop.identity(viewer, references=0)
         await shop.slots.create(viewer, name="Empty")
         secret = pictures.private_jpeg(6)

@@ -128,7 +128,7 @@ class TestRetryPolicy:
         st.floats(0, 1),
     )
     def test_pauses_are_bounded_and_grow(self, policy: RetryPolicy, jitter: float) -> None:
-        """Under any policy: `max_attempts` calls in all, never a longer pause than the longest, never a shorter next."""
+        """Under any policy: `max_attempts` calls in all, no pause above the longest, none shorter than the last."""
         pauses = [policy.pause_s(LIMITED, made, jitter) for made in range(1, policy.max_attempts)]
         assert policy.pause_s(LIMITED, policy.max_attempts, jitter) is None
         kept = [pause for pause in pauses if pause is not None]
