@@ -4,6 +4,7 @@ Strawberry's own limiters walk a fragment once per spread, so that fragments whi
 exponential in their number; here each is measured once.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -43,6 +44,11 @@ ASSUMED_ROWS = 10
 """How long a list is that takes no `first` or `last`."""
 LONG_LISTS = {"identities": 50, "models": 20, "prompts": 20, "nodes": 100}
 """Lists that may be longer; a cycle through any of them soon asks for too much."""
+ALIASES_PER_INTROSPECTION = 10
+"""How many aliases one inside introspection counts for: each may have the whole schema told once more."""
+
+# PostgreSQL can't store NUL, however it is written; Python reads no number of more digits, and graphql-core breaks.
+_UNREADABLE = re.compile(r"\0|\\u0000|\\u\{0+\}|[0-9]{4301}")
 
 
 class Limits(SchemaExtension):
@@ -52,7 +58,8 @@ class Limits(SchemaExtension):
         """Set the limits for parsing and validating."""
         context = self.execution_context
         context.parse_options["max_tokens"] = MAX_TOKENS
-        context.validation_rules = (DocumentLimits, *context.validation_rules)
+        is_unreadable = _UNREADABLE.search(context.query or "")
+        context.validation_rules = (Unreadable,) if is_unreadable else (DocumentLimits, *context.validation_rules)
         yield
 
     def on_validate(self) -> Iterator[None]:
@@ -64,6 +71,14 @@ class Limits(SchemaExtension):
         if len(operations) > 1 and not is_named and not context.pre_execution_errors:
             context.pre_execution_errors = [GraphQLError("Name the operation to run: the document has several.")]
         yield
+
+
+class Unreadable(ValidationRule):
+    """Refuses a document that other rules, or the database, would break on."""
+
+    def enter_document(self, node: DocumentNode, *_args: object) -> None:
+        """Say what is wrong."""
+        self.report_error(GraphQLError("The document has the character NUL, or a number of thousands of digits.", node))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +153,8 @@ class DocumentLimits(ValidationRule):
             self._refuse(f"A field may have {MAX_DIRECTIVES} directives at most.", node)
         aliases = 1 if node.alias else 0
         if node.name.value.startswith("__"):
-            return _Size(1, aliases, 1)
+            inside = self._measured(node.selection_set, None).aliases
+            return _Size(1, (inside + aliases) * (ALIASES_PER_INTROSPECTION if node.selection_set else 1), 1)
         fields = parent.fields if isinstance(parent, GraphQLObjectType | GraphQLInterfaceType) else {}
         definition = fields.get(node.name.value)
         inner = self._measured(node.selection_set, get_named_type(definition.type) if definition else None)

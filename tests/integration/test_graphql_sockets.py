@@ -258,17 +258,22 @@ async def test_what_cannot_be_followed(address: str, world: World, ada: Viewer, 
             assert [error["extensions"] for error in message["payload"]] == [{"code": code}]
 
 
+@pytest.mark.parametrize(
+    ("mistake", "code"),
+    [("{", "GRAPHQL_PARSE_FAILED"), ('{ node(id: "\\u{0}") { id } }', "GRAPHQL_VALIDATION_FAILED")],
+    ids=["syntax", "NUL"],
+)
 async def test_a_mistake_ends_its_own_operation_only(
-    address: str, world: World, ada: Viewer, generation: Generation
+    address: str, world: World, ada: Viewer, generation: Generation, mistake: str, code: str
 ) -> None:
-    """A syntax error beside a running subscription is that operation's error."""
+    """What can't be read beside a running subscription is that operation's error."""
     async with signed_in(address, world, ada) as talking:
         await talking.follow(gid(generation))
         await talking.event()
-        await talking.subscribe("{", id="2")
+        await talking.subscribe(mistake, id="2")
         message = await talking.hear()
         assert (message["id"], message["type"]) == ("2", "error")
-        assert message["payload"][0]["extensions"] == {"code": "GRAPHQL_PARSE_FAILED"}
+        assert message["payload"][0]["extensions"] == {"code": code}
         await world.tell(generation, EventDraft(GenerationState.GENERATING, "Working"))
         assert (await talking.event())["seq"] == 2
 
