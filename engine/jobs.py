@@ -27,7 +27,8 @@ APPLICATION = "atelier"
 # DBOS hands work only to workers of the version that asked for it: pinned, so that a deploy strands nothing.
 VERSION = "1"
 WORKFLOW = "generate"
-STEP_ATTEMPTS = 5
+# With the growing pauses between them two minutes: a database that is started anew must not cost a generation.
+STEP_ATTEMPTS = 9
 MAX_THREADS = 64
 CUT_OFF_S = 5
 
@@ -99,6 +100,7 @@ class JobEngine:
         executor_id: str,
         slots: int,
         poll_s: float,
+        step_attempts: int = STEP_ATTEMPTS,
     ) -> None:
         self._engine = engine
         self._jobs = jobs
@@ -106,6 +108,7 @@ class JobEngine:
         self._executor_id = executor_id
         self._slots = slots
         self._poll_s = poll_s
+        self._step_attempts = step_attempts
         self._lock = WorkerLock(engine, executor_id)
         self._running: set[asyncio.Task[None]] = set()
 
@@ -159,18 +162,24 @@ class JobEngine:
 
     async def _generate(self, id: UUID) -> None:
         try:
-            pictures = await DBOS.run_step_async(_step("prepare"), self._jobs.prepare, id)
-            # Numbers are drawn in order before anything runs, so that a resumed workflow finds each step's result.
-            steps = [DBOS.reserve_step() for _ in range(pictures)]
-            await asyncio.gather(
-                *(step.run_async(_step("make"), self._jobs.make, id, index) for index, step in enumerate(steps))
-            )
-            await DBOS.run_step_async(_step("finish"), self._jobs.finish, id)
+            await self._make_all(id, await DBOS.run_step_async(self._step("prepare"), self._jobs.prepare, id))
+            await DBOS.run_step_async(self._step("finish"), self._jobs.finish, id)
         except Exception:  # noqa: BLE001 - whatever it was, nobody may wait for this generation for ever
             _log.exception("generation broken off", extra={"generation_id": str(id)})
             with suppress(Exception):
-                await DBOS.run_step_async(_step("break_off"), self._jobs.break_off, id)
+                await DBOS.run_step_async(self._step("break_off"), self._jobs.break_off, id)
 
+    async def _make_all(self, id: UUID, pictures: int) -> None:
+        # Numbers are drawn in order before anything runs, so that a resumed workflow finds each step's result.
+        steps = [DBOS.reserve_step() for _ in range(pictures)]
+        made = await asyncio.gather(
+            *(step.run_async(self._step("make"), self._jobs.make, id, index) for index, step in enumerate(steps)),
+            return_exceptions=True,
+        )
+        # Only now: a picture that is being paid for must find its generation still open.
+        for outcome in made:
+            if outcome is not None:
+                raise outcome
 
-def _step(name: str) -> StepOptions:
-    return StepOptions(name=name, retries_allowed=True, max_attempts=STEP_ATTEMPTS, interval_seconds=0.5)
+    def _step(self, name: str) -> StepOptions:
+        return StepOptions(name=name, retries_allowed=True, max_attempts=self._step_attempts, interval_seconds=0.5)
