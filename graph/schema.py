@@ -10,6 +10,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
 from graph.errors import HANDLERS, tell
+from graph.execution import LeafExecutor
 from graph.fields import shorten
 from graph.generation_events import Subscription
 from graph.generations import GenerationMutations, GenerationQueries
@@ -88,6 +89,7 @@ def build_schema(*, introspection: bool = True) -> AtelierSchema:
         mutation=Mutation,
         subscription=Subscription,
         extensions=extensions,
+        execution_context_class=LeafExecutor,
         exception_handlers=HANDLERS,
         config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=not introspection),
     )
