@@ -15,14 +15,25 @@ from graphql import (
 )
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
+from domain.pictures import SignedUrl
 from domain.users import Viewer
 from graph.context import Context
 from graph.schema import AtelierSchema, build_schema
+from tests.fakes.clock import FakeClock
+from tests.fakes.objects import FakeObjectStore
 from tests.graphql import World
 from tests.rows import a_generation, a_slot, an_identity, an_image, stored_viewer
 
 ROUNDS = 60
 DEPTH = 4
+
+
+class Unsigned(FakeObjectStore):
+    """A store that can't mint URLs."""
+
+    def url(self, key: str) -> SignedUrl:
+        """Fail."""
+        raise LookupError(key)
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +106,18 @@ async def test_objects_that_are_not_as_promised_fail_alike(
     short, long = await answer(schema, world, viewer, query), await answer(reference, world, viewer, query)
     assert short == long
     assert str(short[0]) == str(long[0])
+
+
+async def test_a_resolver_that_raises_fails_alike(
+    world: World, ada: Viewer, schema: AtelierSchema, reference: AtelierSchema
+) -> None:
+    """What a leaf's resolver raises is reported with its path, and nulls as much as it must."""
+    query = "{ images { nodes { id picture { width original } filename } } }"
+    answers = []
+    for each in (schema, reference):
+        context = Context(replace(world.services, objects=Unsigned(FakeClock())))
+        context.answer_to(ada)
+        result = await each.execute(query, context_value=context)
+        answers.append((result.data, [error.formatted for error in result.errors or []]))
+    assert answers[0] == answers[1]
+    assert answers[0][1][0]["path"] == ["images", "nodes", 0, "picture", "original"]
