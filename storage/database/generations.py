@@ -85,6 +85,7 @@ _ATTEMPT = (
     _a.outcome,
     _a.provider_request_id,
     _a.cost_micro_usd,
+    _a.is_charged,
 )
 _RUNNING = tuple(state for state in GenerationState if state not in TERMINAL)
 
@@ -268,6 +269,7 @@ class Generations:
                 outcome=attempt.outcome,
                 provider_request_id=attempt.provider_request_id,
                 cost_micro_usd=attempt.cost_micro_usd,
+                is_charged=attempt.is_charged,
             )
         )
 

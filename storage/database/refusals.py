@@ -20,7 +20,8 @@ def refused_as(errors: Mapping[str, Exception]) -> Iterator[None]:
         error = errors.get(_constraint(refusal))
         if error is None:
             raise
-        raise error from None
+        # Without the traceback of an earlier raise: some errors here are made once and raised again and again.
+        raise error.with_traceback(None) from None
 
 
 def _constraint(refusal: IntegrityError) -> str:

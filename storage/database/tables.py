@@ -253,6 +253,7 @@ class ProviderAttemptRow(_Tables, table=True):
     outcome: str
     provider_request_id: str | None
     cost_micro_usd: int | None
+    is_charged: bool
 
 
 METADATA = _Tables.metadata
