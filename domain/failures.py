@@ -31,19 +31,6 @@ REFUSALS = frozenset({FailureCode.REFUSED_INPUT, FailureCode.REFUSED_OUTPUT})
 RETRYABLE = frozenset({FailureCode.RATE_LIMITED, FailureCode.PROVIDER_UNAVAILABLE, FailureCode.STORAGE_UNAVAILABLE})
 """What may well succeed when simply asked again."""
 
-MAY_BE_CHARGED = frozenset(
-    {
-        FailureCode.REFUSED_OUTPUT,
-        FailureCode.EMPTY_RESULT,
-        FailureCode.TIMEOUT,
-        FailureCode.BAD_RESPONSE,
-        FailureCode.STORAGE_UNAVAILABLE,
-        FailureCode.UNKNOWN_CHARGED,
-        FailureCode.INTERNAL,
-    }
-)
-"""As outcomes of a call: what the provider may have taken money for, where only the code is on record."""
-
 MESSAGES = {
     FailureCode.REFUSED_INPUT: "The provider's content policy refused this prompt or a reference image.",
     FailureCode.REFUSED_OUTPUT: "The provider's content policy withheld the picture it made.",

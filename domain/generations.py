@@ -144,7 +144,10 @@ class EventDraft:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One call to a provider, recorded before and after. `outcome` is STARTED, SUCCEEDED or a FailureCode."""
+    """One call to a provider, recorded before and after. `outcome` is STARTED, SUCCEEDED or a FailureCode.
+
+    `is_charged` means that the provider may have taken money for a call that failed.
+    """
 
     id: UUID
     generation_id: UUID
@@ -157,6 +160,7 @@ class Attempt:
     outcome: str
     provider_request_id: str | None
     cost_micro_usd: int | None
+    is_charged: bool = False
 
 
 STARTED = "STARTED"

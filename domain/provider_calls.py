@@ -13,7 +13,7 @@ from typing import TypeVar
 from uuid import uuid4
 
 from domain.errors import ObjectMissing, StoreUnavailable
-from domain.failures import MAY_BE_CHARGED, FailureCode, GenerationFailure, failure
+from domain.failures import FailureCode, GenerationFailure, failure
 from domain.generation_events import GenerationEvents
 from domain.generations import STARTED, SUCCEEDED, Attempt, EventDraft, Generation, RetryPolicy
 from domain.library import MADE_LIMITS, PictureLibrary
@@ -198,7 +198,7 @@ class ProviderCalls:
             outcome = event.failure
             ended = replace(attempt, provider_request_id=event.request_id, finished_at=now)
         if isinstance(outcome, GenerationFailure):
-            ended = replace(ended, outcome=outcome.code.value)
+            ended = replace(ended, outcome=outcome.code.value, is_charged=outcome.is_charged)
         async with self._unit_of_work() as work:
             await work.generations.finish_attempt(ended)
             await work.commit()
@@ -272,7 +272,7 @@ class ProviderCalls:
 def _closed(attempt: Attempt, receipt: Receipt | None, now: datetime) -> Attempt:
     """The call's record with its outcome; without a receipt nobody knows what came of it."""
     if receipt is None:
-        return replace(attempt, outcome=FailureCode.UNKNOWN_CHARGED.value, finished_at=now)
+        return replace(attempt, outcome=FailureCode.UNKNOWN_CHARGED.value, finished_at=now, is_charged=True)
     return replace(
         attempt,
         outcome=SUCCEEDED,
@@ -284,6 +284,7 @@ def _closed(attempt: Attempt, receipt: Receipt | None, now: datetime) -> Attempt
 
 def _failure_of(attempt: Attempt) -> GenerationFailure:
     """What an earlier call ended with, so that a repeated step asks nothing of a provider that refused or was paid."""
-    # A picture that arrived, was stored, and is gone from the store has been paid for too.
-    code = FailureCode.STORAGE_UNAVAILABLE if attempt.outcome == SUCCEEDED else FailureCode(attempt.outcome)
-    return failure(code, is_charged=code in MAY_BE_CHARGED)
+    if attempt.outcome == SUCCEEDED:
+        # It arrived, was stored, and is gone from the store.
+        return failure(FailureCode.STORAGE_UNAVAILABLE, is_charged=True)
+    return failure(FailureCode(attempt.outcome), is_charged=attempt.is_charged)

@@ -251,6 +251,7 @@ def _what_tells_of_generations() -> None:
         *_needed(TEXT, "outcome"),
         *_optional(TEXT, "provider_request_id"),
         *_optional(NUMBER, "cost_micro_usd"),
+        *_needed(FLAG, "is_charged"),
         _key(table, "generation_id", "generation", "CASCADE"),
         _unique(table, "generation_id", "index", "number"),
     )

@@ -267,13 +267,15 @@ async def test_attempts_come_back_as_recorded(unit_of_work: UnitOfWorkFactory) -
     second, first = an_attempt(generation, 2), an_attempt(generation, 1)
     other = an_attempt(generation, 1, index=1)
     ended = replace(first, finished_at=after(4), outcome=SUCCEEDED, provider_request_id="req_1", cost_micro_usd=40_000)
+    lost = replace(other, finished_at=after(5), outcome=FailureCode.TIMEOUT.value, is_charged=True)
     async with unit_of_work() as work:
         for attempt in (other, second, first):
             await work.generations.add_attempt(attempt)
         await work.generations.finish_attempt(ended)
+        await work.generations.finish_attempt(lost)
         await work.commit()
     async with unit_of_work() as work:
-        assert await work.generations.attempts_of([generation.id, uuid4()]) == [ended, second, other]
+        assert await work.generations.attempts_of([generation.id, uuid4()]) == [ended, second, lost]
         with pytest.raises(Exception, match=r"(?i)unique"):
             await work.generations.add_attempt(an_attempt(generation, 2))
 

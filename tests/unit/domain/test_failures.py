@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.failures import MAY_BE_CHARGED, MESSAGES, REFUSALS, RETRYABLE, FailureCode, failure
+from domain.failures import MESSAGES, REFUSALS, RETRYABLE, FailureCode, failure
 
 
 @pytest.mark.parametrize("code", FailureCode)
@@ -34,13 +34,6 @@ def test_a_refusal_knows_itself() -> None:
         FailureCode.REFUSED_INPUT,
         FailureCode.REFUSED_OUTPUT,
     ]
-
-
-def test_what_is_refused_before_any_work_is_never_held_for_paid() -> None:
-    """A code that the provider gives without working is not among those that may have cost money."""
-    free = {FailureCode.REFUSED_INPUT, FailureCode.RATE_LIMITED, FailureCode.INVALID_KEY, FailureCode.INVALID_REQUEST}
-    assert not MAY_BE_CHARGED & free
-    assert {FailureCode.TIMEOUT, FailureCode.UNKNOWN_CHARGED} < MAY_BE_CHARGED
 
 
 def test_a_failure_becomes_that_of_one_picture() -> None:
