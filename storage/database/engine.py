@@ -7,8 +7,9 @@ up on those who wait for half a minute.
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from storage.database.columns import from_json, to_json
 
 SQLITE_BUSY_MS = 30_000
+WAL_PAUSE_MS = 20
 CONNECT_TIMEOUT_S = 10
 # A statement of ours takes milliseconds: what takes longer than this hangs.
 POSTGRES_SETTINGS = {"statement_timeout": "30s", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "60s"}
@@ -146,9 +148,19 @@ def sync_engine(url: str, pool_size: int) -> sa.Engine:
 
 
 def _set_up_sync(connection: sqlite3.Connection, record: object) -> None:
+    _turn_wal_on(connection)
     _set_up_writer(connection, record)
     # As DBOS does in an engine of its own: the write lock from the start, so that writers wait instead of failing.
     connection.isolation_level = "IMMEDIATE"
+
+
+def _turn_wal_on(connection: sqlite3.Connection) -> None:
+    """Processes that start together on a new file refuse each other here, whatever the timeout: each tries again."""
+    for _ in range(SQLITE_BUSY_MS // WAL_PAUSE_MS):
+        with suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        time.sleep(WAL_PAUSE_MS / 1000)
 
 
 def make_room(url: str) -> None:

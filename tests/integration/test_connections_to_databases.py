@@ -1,6 +1,9 @@
 """What only one of the databases does: how its connections are set up, and what becomes of those that break."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
 from uuid import uuid4
 
 import psycopg
@@ -9,7 +12,7 @@ from sqlalchemy import text
 
 from domain.users import Community
 from storage.database.databases import open_database
-from storage.database.engine import connections
+from storage.database.engine import connections, sync_engine
 from tests.database import RecordedJobs
 from tests.rows import stored_community
 
@@ -97,3 +100,20 @@ async def test_postgresql_addresses_may_carry_options(postgresql_url: str, schem
     with database.sync_engine().connect() as connection:
         assert connection.execute(text("SHOW application_name")).scalar() == "studio"
     await database.aclose()
+
+
+def test_processes_may_open_a_new_file_together(tmp_path: Path) -> None:
+    """Only one can turn the journal's mode, and the others wait for it instead of failing."""
+    together = Barrier(6)
+
+    def connect(url: str) -> str:
+        engine = sync_engine(url, pool_size=1)
+        together.wait()
+        with engine.connect() as connection:
+            mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+        engine.dispose()
+        return str(mode)
+
+    with ThreadPoolExecutor(6) as threads:
+        for number in range(40):
+            assert list(threads.map(connect, [f"sqlite:///{tmp_path / str(number)}.db"] * 6)) == ["wal"] * 6
