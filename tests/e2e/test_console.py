@@ -9,7 +9,7 @@ from app.graphiql import PAGE_FOLDER
 from tests.e2e.browser import Page, chromium
 from tests.e2e.harness import Server
 
-TEXT = "document.body.innerText.replaceAll('\\u00a0', ' ')"  # the editor's spaces don't break
+TEXT = "(document.body?.innerText ?? '').replaceAll('\\u00a0', ' ')"  # the editor's spaces don't break
 EXECUTE = "document.querySelector('button[aria-label^=\"Execute\"]')"
 
 
