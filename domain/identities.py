@@ -199,7 +199,7 @@ class Identities:
         """Make the file an image of the library and the identity's portrait. Raises NotFound, InvalidImage."""
         if file is None:
             raise InvalidInput("No image file provided", "file")
-        async with self._unit_of_work() as work:
+        async with self._unit_of_work(read_only=True) as work:
             found = await work.identities.get(viewer.scope, id)
         picture = await self._library.store(found.community_id, "images", file)
         image = new_upload(found.community_id, found.user_id, picture, file.filename, self._clock.now())

@@ -84,7 +84,7 @@ class ReferenceImages:
         Raises NotFound, LimitReached, Conflict, InvalidInput, InvalidImage, StoreUnavailable.
         """
         name = check_name(name)
-        async with self._unit_of_work() as work:
+        async with self._unit_of_work(read_only=True) as work:
             user = await work.users.acted_for(viewer, user_id)
             free_order(await work.reference_images.taken_orders(user.id), order)
         now = self._clock.now()
@@ -112,7 +112,7 @@ class ReferenceImages:
         """Put a picture into the slot, or replace the one in it. Raises NotFound, InvalidInput, InvalidImage."""
         if file is None:
             raise InvalidInput("No image file provided", "file")
-        async with self._unit_of_work() as work:
+        async with self._unit_of_work(read_only=True) as work:
             found = await work.reference_images.get(viewer.scope, id)
         picture = await self._library.store(found.community_id, "references", file)
         async with self._library.kept_if_committed(picture), self._unit_of_work() as work:

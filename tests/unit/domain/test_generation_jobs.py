@@ -17,6 +17,7 @@ from domain.prompts import StructuredPrompt
 from domain.providers import ImageOptions, PictureArrived, PictureFailed
 from domain.users import Viewer
 from tests import pictures
+from tests.fakes.mishaps import WORKS
 from tests.fakes.providers import DRAWN, MODEL, Killed
 from tests.rows import an_image
 from tests.workshop import Workshop
@@ -320,6 +321,15 @@ class TestRepeating:
         (image,) = await shop.images(generation)
         assert set(shop.store.objects) == set(image.picture.keys)
         assert (await shop.load(generation.id)).state is GenerationState.SUCCEEDED
+
+    async def test_a_crash_before_all_is_staged_makes_the_call_once_more(self, shop: Workshop, viewer: Viewer) -> None:
+        """What is half stored is never taken for a paid picture: where the bytes are, the receipt is too."""
+        generation = await shop.asked(viewer, HOUSE)
+        shop.mishaps["put"] = [WORKS, Killed()]
+        with pytest.raises(Killed):
+            await shop.jobs.make(generation.id, 0)
+        assert (await shop.run(generation)).state is GenerationState.SUCCEEDED
+        assert await shop.outcomes(generation) == ["UNKNOWN_CHARGED", "SUCCEEDED"]
 
     async def test_a_crash_in_the_call_is_told_when_it_happens_twice(self, shop: Workshop, viewer: Viewer) -> None:
         """The generation ends, and says that it may have been charged."""

@@ -113,14 +113,15 @@ class TestCreating:
         assert set(store.objects) == keys(slot)
 
     async def test_a_full_set_is_refused_before_the_file_is_looked_at(
-        self, slots: ReferenceImages, viewer: Viewer, store: FakeObjectStore
+        self, slots: ReferenceImages, viewer: Viewer, store: FakeObjectStore, unlucky: UnluckyUnitOfWork
     ) -> None:
-        """Nothing is stored, not even for a moment."""
+        """Nothing is stored, not even for a moment, and who writes just then is not waited for."""
         for _ in range(5):
             await slots.create(viewer)
         store.is_down = True
-        with pytest.raises(LimitReached, match=r"^Maximum 5 reference images allowed$"):
-            await slots.create(viewer, file=a_photo())
+        async with asyncio.timeout(5), unlucky():
+            with pytest.raises(LimitReached, match=r"^Maximum 5 reference images allowed$"):
+                await slots.create(viewer, file=a_photo())
 
     @pytest.mark.parametrize(
         ("order", "message"), [(2, "Order 2 is already in use"), (5, "Order must be between 0 and 4")]
