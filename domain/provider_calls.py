@@ -4,8 +4,8 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -36,7 +36,10 @@ _log = logging.getLogger(__name__)
 MAX_REPEATED_CALLS = 1
 """How often a call whose outcome a crash left unknown is made again."""
 
+MAX_QUEUED_PREVIEWS = 4
+
 Answer = TypeVar("Answer")
+Previews = asyncio.Queue[PreviewArrived]
 
 
 class PictureNotMade(Exception):
@@ -69,10 +72,11 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """How long and how often a provider is asked, and how long a store that is away is waited for."""
+    """How long and how often a provider is asked, and how long a store that is slow or away is waited for."""
 
     timeout_s: float = 300.0
     calls: RetryPolicy = field(default_factory=RetryPolicy)
+    previews_s: float = 5.0
     storing: RetryPolicy = field(default_factory=lambda: RetryPolicy(max_attempts=8, max_pause_s=30.0))
 
 
@@ -120,13 +124,19 @@ class ProviderCalls:
 
     async def _attempts_so_far(self, generation: Generation, index: int, receipt: Receipt | None) -> list[Attempt]:
         """The calls for the picture; the one that a crash cut off gets the outcome that is known by now."""
+        async with self._unit_of_work(read_only=True) as work:
+            every = await work.generations.attempts_of([generation.id])
+        attempts = [attempt for attempt in every if attempt.index == index]
+        return [await self._ended(attempt, receipt) for attempt in attempts]
+
+    async def _ended(self, attempt: Attempt, receipt: Receipt | None) -> Attempt:
+        if attempt.outcome != STARTED:
+            return attempt
+        ended = _closed(attempt, receipt, self._clock.now())
         async with self._unit_of_work() as work:
-            for attempt in await work.generations.attempts_of([generation.id]):
-                if attempt.index == index and attempt.outcome == STARTED:
-                    await work.generations.finish_attempt(_closed(attempt, receipt, self._clock.now()))
-            attempts = await work.generations.attempts_of([generation.id])
+            await work.generations.finish_attempt(ended)
             await work.commit()
-        return [attempt for attempt in attempts if attempt.index == index]
+        return ended
 
     async def _call(self, generation: Generation, index: int, attempts: Sequence[Attempt]) -> Receipt:
         made = len(attempts)
@@ -208,8 +218,13 @@ class ProviderCalls:
         """The provider's last word. An adapter that breaks its promises is an internal failure, not a crash."""
         events = self._providers[generation.provider].generate(request)
         try:
-            async with asyncio.timeout(self._limits.timeout_s), aclosing(events):
-                answer = await self._listen(generation, request.index, events)
+            # Shown beside the call: a slow store must not use up the time that the provider has.
+            async with (
+                self._showing(generation, request.index) as previews,
+                asyncio.timeout(self._limits.timeout_s),
+                aclosing(events),
+            ):
+                answer = await _listen(events, previews)
         except TimeoutError:
             return PictureFailed(failure(FailureCode.TIMEOUT, is_charged=True))
         except Exception:  # noqa: BLE001 - whatever it is, the call was made
@@ -219,16 +234,25 @@ class ProviderCalls:
             return PictureFailed(failure(FailureCode.BAD_RESPONSE, is_charged=True), answer.request_id)
         return answer
 
-    async def _listen(
-        self, generation: Generation, index: int, events: AsyncGenerator[ProviderEvent, None]
-    ) -> PictureArrived | PictureFailed:
+    @asynccontextmanager
+    async def _showing(self, generation: Generation, index: int) -> AsyncIterator[Previews]:
+        """Show previews as they are queued. At the end what is still queued gets a moment, and is then dropped."""
+        previews: Previews = asyncio.Queue(MAX_QUEUED_PREVIEWS)
+        showing = asyncio.create_task(self._show_previews(generation, index, previews))
+        try:
+            yield previews
+        finally:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(previews.join(), self._limits.previews_s)
+            showing.cancel()
+            await asyncio.wait([showing])
+
+    async def _show_previews(self, generation: Generation, index: int, previews: Previews) -> None:
         number = 0
-        async for event in events:
-            if not isinstance(event, PreviewArrived):
-                return event
+        while True:
             number += 1
-            await self._show_preview(generation, index, number, event)
-        return PictureFailed(failure(FailureCode.EMPTY_RESULT, is_charged=True))
+            await self._show_preview(generation, index, number, await previews.get())
+            previews.task_done()
 
     async def _show_preview(self, generation: Generation, index: int, number: int, event: PreviewArrived) -> None:
         stem = f"{generation.community_id}/previews/{generation.id}/{index}-{number}-{uuid4().hex[:8]}"
@@ -267,6 +291,15 @@ class ProviderCalls:
                 if pause_s is None:
                     raise
                 await self._sleep(pause_s)
+
+
+async def _listen(events: AsyncGenerator[ProviderEvent, None], previews: Previews) -> PictureArrived | PictureFailed:
+    async for event in events:
+        if not isinstance(event, PreviewArrived):
+            return event
+        with suppress(asyncio.QueueFull):
+            previews.put_nowait(event)
+    return PictureFailed(failure(FailureCode.EMPTY_RESULT, is_charged=True))
 
 
 def _closed(attempt: Attempt, receipt: Receipt | None, now: datetime) -> Attempt:
