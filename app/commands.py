@@ -55,6 +55,9 @@ async def _check_database(settings: Settings) -> None:
 
 def claim(atelier: Atelier) -> None:
     """Become the process that runs the jobs. Raises CommandFailed."""
+    if atelier.settings.is_postgres and atelier.settings.worker_id is None:
+        # A host's name would do until the host is a container, which gets another one with every deploy.
+        raise CommandFailed("ATELIER_WORKER_ID: is missing. Give this worker a name that it keeps, or use --no-worker.")
     try:
         atelier.engine.claim()
     except AnotherWorker as error:

@@ -86,7 +86,9 @@ class Settings(BaseModel):
         default_factory=lambda given: SecretStr(f"sqlite:///{given['data_dir'] / 'atelier.db'}"),
         description="`postgresql://user:password@host/name`, or `sqlite:///path`; SQLite in the data folder when not set.",
     )
-    database_pool_size: PositiveInt = Field(10, description="Connections to PostgreSQL that a process keeps at most.")
+    database_pool_size: PositiveInt = Field(
+        10, description="Connections to PostgreSQL per process, and as many again for jobs."
+    )
     secret_key: Annotated[SecretStr, AfterValidator(_long_secret)] | None = Field(
         None,
         description=f"Signs tokens and file addresses; at least {MIN_SECRET_CHARS} characters, the same in every process. "
@@ -135,15 +137,17 @@ class Settings(BaseModel):
         None, description="Model of a request that names none; the provider's own default when not set."
     )
     provider_timeout_seconds: Seconds = Field(300, description="How long one call to a provider may take, in seconds.")
-    worker_slots: PositiveInt = Field(200, description="Generations that a process works on at once.")
+    worker_slots: PositiveInt = Field(200, description="Generations of each provider that a process works on at once.")
     worker_id: str | None = Field(
         None,
         alias="ATELIER_WORKER_ID",
-        description="Name of this worker, the same after a restart; the host's name when not set. One process per name.",
+        description="Name of a worker on PostgreSQL, the same after a restart: it goes on with what it left. "
+        "One process per name.",
     )
     worker_drain_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
-        10,
-        description="How long a stopping process waits for its running generations; the next start goes on with them.",
+        default_factory=lambda given: 10 if given["database_url"].get_secret_value().startswith("sqlite") else 150,
+        description="How long a stopping process lets its generations run; what is cut off goes on at the next start. "
+        "10 with SQLite and 150 with PostgreSQL when not set.",
     )
     offline_crash: bool = Field(
         False, description="Let the offline provider's word `[crash]` end the process (for tests): true or false."

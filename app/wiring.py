@@ -1,7 +1,6 @@
 """Settings to adapters to services: the one place where every part of the house is seen."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from storage.imaging import PillowImaging
 from storage.objects.local import LocalObjectStore
 from storage.objects.s3 import S3ObjectStore, S3Settings
 
+EMBEDDED_WORKER = "local"
 EMBEDDED_POLL_S = 0.15
 PRODUCTION_POLL_S = 0.5
 BUS_POLL_S = 1.0
@@ -124,7 +124,7 @@ def compose(settings: Settings) -> Atelier:
             database.sync_engine(),
             jobs,
             [kind for kind, provider in providers.items() if provider.models],
-            executor_id=settings.worker_id or (socket.gethostname() if settings.is_postgres else "local"),
+            executor_id=settings.worker_id or EMBEDDED_WORKER,
             slots=settings.worker_slots,
             poll_s=PRODUCTION_POLL_S if settings.is_postgres else EMBEDDED_POLL_S,
         ),
