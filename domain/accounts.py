@@ -15,6 +15,9 @@ from domain.users import Community, Role, User, Viewer
 MIN_PASSWORD_CHARS = 8
 MAX_PASSWORD_CHARS = 1_000
 MAX_NAME_CHARS = 255
+REMEMBERED = timedelta(seconds=1)
+"""How long a token's user is not asked for again: so late may a process notice what another one changed."""
+MAX_REMEMBERED = 1_000
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _BEGINNING = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 _EXTERNAL_COMMUNITIES = UUID("6f0bd5a1-4c39-5f0e-9a43-8a1c60b9a6de")
@@ -38,6 +41,7 @@ class Accounts:
         self._verifier = verifier
         self._clock = clock
         self._token_ttl = token_ttl
+        self._seen: dict[str, tuple[datetime, Viewer]] = {}
 
     async def sign_in(self, email: str, password: str) -> tuple[str, datetime, User]:
         """A new token, when it expires, and whose it is. Raises Unauthenticated, alike for unknown users."""
@@ -56,10 +60,17 @@ class Accounts:
     async def viewer(self, token: str) -> tuple[Viewer, TokenClaims]:
         """Who the token speaks for; an external issuer's user is made when first seen. Raises Unauthenticated."""
         claims = await self._verifier.verify(token)
-        user = await (self._external(claims) if claims.is_external else self._own(claims))
-        if claims.issued_at < user.tokens_valid_after:
-            raise Unauthenticated("The token was revoked")
-        return Viewer(user), claims
+        now = self._clock.now()
+        seen_at, viewer = self._seen.get(token, (_BEGINNING, None))
+        if viewer is None or now - seen_at >= REMEMBERED:
+            user = await (self._external(claims) if claims.is_external else self._own(claims))
+            if claims.issued_at < user.tokens_valid_after:
+                raise Unauthenticated("The token was revoked")
+            viewer = Viewer(user)
+            if len(self._seen) >= MAX_REMEMBERED:
+                self._seen.clear()
+            self._seen[token] = (now, viewer)
+        return viewer, claims
 
     async def refusals(self, held: Sequence[tuple[TokenClaims, UUID]]) -> list[str | None]:
         """Why each token that was valid no longer is, with the user it speaks for; None for those that still are."""
@@ -73,6 +84,7 @@ class Accounts:
         async with self._unit_of_work() as work:
             await work.users.revoke_tokens(user.id, self._clock.now())
             await work.commit()
+        self._seen.clear()
 
     async def accounts(self, viewer: Viewer) -> list[User]:
         """Whom the viewer can act for in the picker: an admin, also the community's test users."""
