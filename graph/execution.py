@@ -11,12 +11,16 @@ from typing import Any
 
 import strawberry
 from graphql import GraphQLField, GraphQLObjectType, GraphQLScalarType, get_nullable_type
-from graphql.pyutils import AwaitableOrValue, UndefinedType
+from graphql.pyutils import AwaitableOrValue, Undefined, UndefinedType
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 _LEAF = "atelier-leaf"
 _PYTHON_TYPES = {"ID": str, "String": str, "URL": str, "Boolean": bool}
 """Scalars that serialise a value of exactly this type as it is."""
+
+
+_Leaf = tuple[Callable[[Any, Any], Any], type]
+_Plan = dict[str, _Leaf]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,32 +31,67 @@ class _Operation:
 
 
 class LeafExecutor(StrawberryGraphQLCoreExecutionContext):
-    """The reference executor with a short way for leaves."""
+    """The reference executor with a short way for leaves, and a shorter one for objects of which only leaves are asked."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._info: Any = strawberry.Info(_raw_info=_Operation(self.context_value), _field=None)  # type: ignore[arg-type]
+        self._plans: dict[int, tuple[object, _Plan | None]] = {}
 
-    def execute_field(
+    def execute_fields(
         self,
         parent_type: GraphQLObjectType,
-        source: Any,
-        field_details_list: Any,
+        source_value: Any,
         path: Any,
+        grouped_field_set: Any,
         position_context: Any,
+    ) -> AwaitableOrValue[dict[str, Any]]:
+        """An object's leaves as they are; anything else by the reference."""
+        plan = self._plan(parent_type, grouped_field_set)
+        if plan is not None:
+            values = {}
+            for name, leaf in plan.items():
+                values[name] = value = _value(leaf, source_value, self._info)
+                if value is Undefined:
+                    break
+            else:
+                return values
+        return super().execute_fields(parent_type, source_value, path, grouped_field_set, position_context)
+
+    def execute_field(
+        self, parent_type: GraphQLObjectType, source: Any, field_details_list: Any, path: Any, position_context: Any
     ) -> AwaitableOrValue[Any] | UndefinedType:
         """A leaf's value as it is; anything else by the reference."""
-        field = parent_type.fields.get(field_details_list[0].node.name.value)
-        leaf = field.extensions.get(_LEAF) if field else None
-        if leaf is not None:
-            read, python_type = leaf
-            try:
-                value = read(source, self._info)
-            except Exception:  # noqa: BLE001 - the reference asks again, and reports it with its path
-                value = None
-            if type(value) is python_type:
-                return value
+        leaf = _leaf(parent_type, field_details_list)
+        value = _value(leaf, source, self._info) if leaf else Undefined
+        if value is not Undefined:
+            return value
         return super().execute_field(parent_type, source, field_details_list, path, position_context)
+
+    def _plan(self, parent_type: GraphQLObjectType, grouped_field_set: Any) -> _Plan | None:
+        # The executor keeps one set for all objects of a list; kept here too, so that its id stays its own.
+        known = self._plans.get(id(grouped_field_set))
+        if known is None:
+            leaves = {name: _leaf(parent_type, details) for name, details in grouped_field_set.items()}
+            plan = {name: leaf for name, leaf in leaves.items() if leaf}
+            known = grouped_field_set, plan if len(plan) == len(leaves) else None
+            self._plans[id(grouped_field_set)] = known
+        return known[1]
+
+
+def _leaf(parent_type: GraphQLObjectType, field_details_list: Any) -> _Leaf | None:
+    field = parent_type.fields.get(field_details_list[0].node.name.value)
+    return field.extensions.get(_LEAF) if field else None
+
+
+def _value(leaf: _Leaf, source: Any, info: Any) -> Any:
+    """The leaf's value, or Undefined when the reference has to look at it."""
+    read, python_type = leaf
+    try:
+        value = read(source, info)
+    except Exception:  # noqa: BLE001 - the reference asks again, and reports it with its path
+        return Undefined
+    return value if type(value) is python_type else Undefined
 
 
 def mark_leaf(field: GraphQLField, read: Callable[[Any, Any], Any]) -> None:
