@@ -33,7 +33,7 @@ from storage.objects.local import LocalObjectStore
 from storage.objects.s3 import S3ObjectStore, S3Settings
 
 EMBEDDED_WORKER = "local"
-EMBEDDED_POLL_S = 0.15
+EMBEDDED_POLL_S = 0.1
 PRODUCTION_POLL_S = 0.5
 BUS_POLL_S = 1.0
 
@@ -123,7 +123,8 @@ def compose(settings: Settings) -> Atelier:
         engine=JobEngine(
             database.sync_engine(),
             jobs,
-            [kind for kind, provider in providers.items() if provider.models],
+            # Every queue is polled; one that was used before stays, so a key that is taken away strands nothing.
+            [kind for kind, provider in providers.items() if provider.problem is None],
             executor_id=settings.worker_id or EMBEDDED_WORKER,
             slots=settings.worker_slots,
             poll_s=PRODUCTION_POLL_S if settings.is_postgres else EMBEDDED_POLL_S,
