@@ -21,7 +21,7 @@ run: $(VENV)/.runtime ## serve on http://localhost:8000 (ARGS="worker", "check",
 	@exec $(PY) main.py $(or $(ARGS),serve)
 
 test: $(VENV)/.dev ## run the tests (ARGS="tests/unit -k name")
-	@$(MAKE) --no-print-directory $(GRAPHIQL)/dist/.built || true
+	@$(MAKE) -s $(GRAPHIQL)/dist/.built >&2 || true
 	$(PY) -m pytest $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, types, layers, schema, tests with coverage: what CI runs
@@ -30,7 +30,7 @@ check: $(VENV)/.dev ## format, lint, types, layers, schema, tests with coverage:
 	$(PY) -m mypy .
 	PYTHONPATH=. $(VENV)/bin/lint-imports --no-logo
 	$(PY) main.py schema | diff -u graph/schema.graphql -
-	@$(MAKE) --no-print-directory $(GRAPHIQL)/dist/.built || true
+	@$(MAKE) -s $(GRAPHIQL)/dist/.built >&2 || true
 	$(PY) -m pytest --cov --cov-report= $(ARGS)
 	$(PY) -m coverage report
 	$(PY) -m coverage report --include='domain/*' --fail-under=100

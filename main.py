@@ -69,16 +69,21 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
             case "check":
                 return asyncio.run(commands.check(settings))
             case _:
-                return asyncio.run(commands.user(settings, options, _password))
+                return asyncio.run(commands.user(settings, options, _password(options)))
     except commands.CommandFailed as error:
         print(error, file=sys.stderr)
         return 1
 
 
-def _password() -> str:
-    """From the terminal without echo, or the first line of what is piped in."""
+def _password(options: argparse.Namespace) -> str | None:
+    """A new user's password: from the terminal without echo, or the first line of what is piped in."""
+    if options.action != "create" or options.no_password:
+        return None
     return getpass.getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

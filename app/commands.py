@@ -2,8 +2,8 @@
 
 import argparse
 import asyncio
+import logging
 import signal
-from collections.abc import Callable
 
 import engine.jobs
 from app import checks
@@ -16,6 +16,8 @@ from engine.locks import AnotherWorker
 from storage.database.engine import DatabaseUnavailable
 from storage.database.migrate import upgrade
 
+_log = logging.getLogger(__name__)
+
 
 class CommandFailed(Exception):
     """A command could not be carried out; the message says why, for whoever typed it."""
@@ -23,9 +25,9 @@ class CommandFailed(Exception):
 
 def composed(settings: Settings) -> Atelier:
     """The server's parts. Raises CommandFailed."""
-    if not settings.is_postgres:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
     try:
+        if not settings.is_postgres:
+            settings.data_dir.mkdir(parents=True, exist_ok=True)
         return compose(settings)
     except (OSError, SettingsError) as error:
         raise CommandFailed(str(error)) from error
@@ -80,17 +82,17 @@ def serve(settings: Settings, *, works: bool) -> int:
     return 0
 
 
-async def _welcome(atelier: Atelier) -> str | None:
+async def _welcome(atelier: Atelier) -> User | None:
     settings = atelier.settings
     lines = ["", f"  Atelier is ready:  {settings.public_url}/graphql", ""]
-    token = None
-    if settings.seed_samples and (admin := await ensure_samples(atelier)):
+    admin = await ensure_samples(atelier) if settings.seed_samples else None
+    if admin:
         token, expires_at = atelier.accounts.token_for(admin.user)
         if admin.password:
             lines += [f"  Sign in as         {admin.user.email}", f"  with the password  {admin.password}", ""]
         lines += [f"  Token, valid until {expires_at:%Y-%m-%d %H:%M} UTC:", "", f"  {token}", ""]
     print("\n".join(lines), flush=True)
-    return token
+    return admin.user if admin else None
 
 
 def work(settings: Settings) -> int:
@@ -103,7 +105,9 @@ def work(settings: Settings) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
         async with atelier.running(works=True):
+            _log.info("worker started", extra={"worker": settings.worker_id})
             await stopped.wait()
+            _log.info("worker stops", extra={"running": atelier.engine.running})
 
     asyncio.run(until_told())
     return 0
@@ -128,7 +132,7 @@ async def check(settings: Settings) -> int:
     return int(any(finding.problem and finding.is_needed for finding in findings))
 
 
-async def user(settings: Settings, options: argparse.Namespace, password: Callable[[], str]) -> int:
+async def user(settings: Settings, options: argparse.Namespace, password: str | None) -> int:
     """Make a user, print a token, or revoke a user's tokens."""
     atelier = await asyncio.to_thread(ready, settings)
     try:
@@ -137,7 +141,7 @@ async def user(settings: Settings, options: argparse.Namespace, password: Callab
                 email=options.email,
                 name=options.name,
                 community=options.community,
-                password=None if options.no_password else await asyncio.to_thread(password),
+                password=password,
                 role=Role.ADMIN if options.admin else Role.MEMBER,
                 is_test=options.test,
             )

@@ -2,7 +2,8 @@
 
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit
 
 import uvicorn
 from anyio import to_thread
@@ -19,6 +20,8 @@ from app.logs import RequestLog
 from app.operations import FIRST_OPERATIONS
 from app.settings import Settings
 from app.wiring import Atelier
+from domain.accounts import Accounts
+from domain.users import User
 from graph.context import Services
 from graph.edge import GraphQLApp
 from graph.schema import build_schema
@@ -28,8 +31,10 @@ GRAPHQL_PATH = "/graphql"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 WEBSOCKET_MAX_BYTES = 1_000_000
 
-Welcome = Callable[[Atelier], Awaitable[str | None]]
-"""Called once the process is up; returns a token for the browser's console, if it may have one."""
+FORWARDING = frozenset({"forwarded", "via", "x-real-ip"})
+
+Welcome = Callable[[Atelier], Awaitable[User | None]]
+"""Called once the process is up; returns whom the console on this machine signs in, if there is such a user."""
 
 
 def services_of(atelier: Atelier) -> Services:
@@ -51,7 +56,7 @@ def services_of(atelier: Atelier) -> Services:
 def asgi_app(atelier: Atelier, *, works: bool, welcome: Welcome) -> Starlette:
     """The application over a composed server; its lifespan starts and stops the server's work."""
     settings = atelier.settings
-    console = _Console(settings)
+    console = _Console(settings, atelier.accounts)
     graphql = GraphQLApp(
         build_schema(introspection=settings.introspection),
         services_of(atelier),
@@ -73,7 +78,7 @@ def asgi_app(atelier: Atelier, *, works: bool, welcome: Welcome) -> Starlette:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with atelier.running(works=works), graphql.running():
-            console.token = await welcome(atelier)
+            console.admin = await welcome(atelier)
             # What start-up made stays for good: the collector need not look at it again.
             gc.collect()
             gc.freeze()
@@ -83,16 +88,32 @@ def asgi_app(atelier: Atelier, *, works: bool, welcome: Welcome) -> Starlette:
 
 
 class _Console:
-    """GraphiQL; on this machine itself with the token of the samples' admin already filled in."""
+    """GraphiQL; for who sits at this machine itself with a token of the samples' admin already filled in."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._is_local = settings.host in LOOPBACK
-        self.token: str | None = None
+    def __init__(self, settings: Settings, accounts: Accounts) -> None:
+        self._is_local = settings.host in LOOPBACK and urlsplit(settings.public_url).hostname in LOOPBACK
+        self._accounts = accounts
+        self.admin: User | None = None
 
     async def page(self, request: Request) -> Response:
-        # The name is checked too: a page elsewhere may have its own name lead to this machine.
-        is_safe = self._is_local and request.url.hostname in LOOPBACK
-        return await to_thread.run_sync(graphiql_page, self.token if is_safe else None, FIRST_OPERATIONS)
+        token = None
+        if self.admin and self._is_local and is_from_here(request):
+            token, _ = self._accounts.token_for(self.admin)
+        return await to_thread.run_sync(graphiql_page, token, FIRST_OPERATIONS)
+
+
+def is_from_here(request: Request) -> bool:
+    """Whether a browser on this machine asks, directly.
+
+    The name it asks for is looked at too, since a page elsewhere may have its own name lead here; and a proxy on this
+    machine may ask for anybody.
+    """
+    return (
+        request.client is not None
+        and request.client.host in LOOPBACK
+        and request.url.hostname in LOOPBACK
+        and not any(name in FORWARDING or name.startswith("x-forwarded") for name in request.headers)
+    )
 
 
 def _middleware(settings: Settings) -> list[Middleware]:
@@ -111,8 +132,8 @@ def _middleware(settings: Settings) -> list[Middleware]:
 
 
 def run_server(atelier: Atelier, *, works: bool, welcome: Welcome) -> None:
-    """Serve until told to stop."""
-    uvicorn.run(
+    """Serve until told to stop. Ends the process when the address can't be had, before anything is begun."""
+    config = uvicorn.Config(
         asgi_app(atelier, works=works, welcome=welcome),
         host=atelier.settings.host,
         port=atelier.settings.port,
@@ -124,3 +145,6 @@ def run_server(atelier: Atelier, *, works: bool, welcome: Welcome) -> None:
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=5,
     )
+    listening = config.bind_socket()
+    with suppress(KeyboardInterrupt):  # raised again once everything has shut down in good order
+        uvicorn.Server(config).run(sockets=[listening])

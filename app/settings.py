@@ -184,6 +184,8 @@ class Settings(BaseModel):
             raise ValueError("SECRET_KEY: is missing; with PostgreSQL every process needs the same one")
         self._need_all("storage_", "storage_bucket_name", "storage_access_key_id", "storage_secret_access_key")
         self._need_all("jwt_", "jwt_jwks_url", "jwt_issuer", "jwt_audience")
+        if self.default_provider not in {ProviderKind.OFFLINE, *_PROVIDER_KEYS}:
+            raise ValueError("DEFAULT_PROVIDER: must be OFFLINE, OPENAI or GEMINI; the others can't make images here")
         key = _PROVIDER_KEYS.get(self.default_provider)
         if key and not getattr(self, key):
             raise ValueError(f"{key.upper()}: is missing, though DEFAULT_PROVIDER is {self.default_provider}")
