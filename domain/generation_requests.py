@@ -19,7 +19,7 @@ from domain.generations import (
 from domain.identities import Identity, readiness
 from domain.ports import Clock, ObjectStore
 from domain.prompts import MAX_PROMPT_CHARS, PromptType, StructuredPrompt, rendered_for_identity
-from domain.providers import ImageModel, ImageOptions, ImageProvider, ProviderKind, check_options, usable
+from domain.providers import ImageModel, ImageOptions, ImageProvider, ProviderKind, check_offered, check_options, usable
 from domain.reference_images import ReferenceImage
 from domain.repositories import UnitOfWork, UnitOfWorkFactory
 from domain.users import User, Viewer
@@ -58,6 +58,9 @@ class GenerateImage:
         if len(self.additional_prompt) > MAX_PROMPT_CHARS:
             message = f"Additional prompt must be at most {MAX_PROMPT_CHARS:,} characters"
             problems.append(FieldProblem(("additionalPrompt",), message))
+        if self.options.size and (self.options.aspect_ratio or self.options.resolution):
+            message = "Give size, or aspectRatio and resolution: they may contradict each other"
+            problems.append(FieldProblem(("options", "size"), message))
         if self.save_to_identity and self.identity_id is None:
             problems.append(FieldProblem(("saveToIdentity",), "There is no identity to save to: give identityId"))
         if self.idempotency_key is not None and not 0 < len(self.idempotency_key) <= MAX_KEY_CHARS:
@@ -131,9 +134,24 @@ class GenerationRequests:
 
     def _chosen(self, wish: GenerateImage) -> tuple[ImageProvider, ImageModel]:
         kind = wish.provider or self._provider_of(wish.model) or self._default_provider
-        provider = usable(self._providers[kind])
+        provider = self._providers[kind]
+        if wish.model:
+            # Before the key is asked for: a successor's name helps more than a key for what is gone.
+            check_offered(kind, provider.model(wish.model))
+        usable(provider)
         default = self._default_model if kind is self._default_provider else None
-        return provider, provider.model(wish.model or default or provider.models[0].id)
+        model = provider.model(wish.model or default or provider.models[0].id)
+        known = [each.id for each in provider.models]
+        if kind is ProviderKind.OFFLINE and model.id not in known:
+            # A vendor knows models that we don't; the placeholder would answer to any misspelt name.
+            raise UnsupportedByModel(
+                f"The offline provider has no model {model.id}. Name the provider whose model it is.",
+                provider=kind,
+                model=model.id,
+                option="model",
+                supported=known,
+            )
+        return provider, model
 
     def _provider_of(self, model: str | None) -> ProviderKind | None:
         for kind, provider in self._providers.items():

@@ -13,7 +13,7 @@ from domain.errors import ProviderUnusable, UnsupportedByModel
 from domain.failures import GenerationFailure
 from domain.pictures import EncodedPicture
 
-_SIZE = re.compile(r"[0-9]{1,5}x[0-9]{1,5}")
+_SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
 
 
 class ProviderKind(StrEnum):
@@ -66,16 +66,45 @@ class ImageOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class SizeRule:
+    """Which sizes a model takes beside those that forms offer: sides in pixels, and the longer one to the shorter."""
+
+    step_px: int
+    max_side_px: int
+    min_pixels: int
+    max_pixels: int
+    max_ratio: int
+
+    def allows(self, size: str) -> bool:
+        """Whether `size` is WIDTHxHEIGHT within the rule."""
+        match = _SIZE.fullmatch(size)
+        if match is None:
+            return False
+        short, long = sorted((int(match[1]), int(match[2])))
+        return (
+            short % self.step_px == long % self.step_px == 0
+            and self.min_pixels <= short * long <= self.max_pixels
+            and long <= min(self.max_side_px, short * self.max_ratio)
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"any WIDTHxHEIGHT in steps of {self.step_px} up to {self.max_side_px:,}, "
+            f"of {self.min_pixels:,} to {self.max_pixels:,} pixels, at most {self.max_ratio}:1"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ImageModel:
     """What one model can do. An empty list means that the option can't be set; `replaced_by` goes with retirement.
 
-    `any_size` allows every `WIDTHxHEIGHT` inside the provider's own limits, beside the `sizes` that forms offer.
+    `size_rule` allows more sizes than the `sizes` that forms offer.
     """
 
     id: str
     name: str
     sizes: tuple[str, ...] = ()
-    any_size: bool = False
+    size_rule: SizeRule | None = None
     aspect_ratios: tuple[str, ...] = ()
     resolutions: tuple[str, ...] = ()
     qualities: tuple[str, ...] = ()
@@ -180,6 +209,19 @@ def usable(provider: ImageProvider) -> ImageProvider:
     return provider
 
 
+def check_offered(provider: ProviderKind, model: ImageModel) -> None:
+    """Refuse a model that its provider has retired. Raises UnsupportedByModel with its successor."""
+    if model.is_retired:
+        raise UnsupportedByModel(
+            f"{model.id} was retired by its provider."
+            + (f" Use {model.replaced_by} instead." if model.replaced_by else ""),
+            provider=provider,
+            model=model.id,
+            option="model",
+            supported=[model.replaced_by] if model.replaced_by else [],
+        )
+
+
 def check_options(provider: ProviderKind, model: ImageModel, options: ImageOptions, references: int) -> None:
     """Refuse, before anything is paid, what the model can't do. Raises UnsupportedByModel with what it can."""
 
@@ -193,27 +235,16 @@ def check_options(provider: ProviderKind, model: ImageModel, options: ImageOptio
             supported=supported,
         )
 
-    if model.is_retired:
-        raise UnsupportedByModel(
-            f"{model.id} was retired by its provider."
-            + (f" Use {model.replaced_by} instead." if model.replaced_by else ""),
-            provider=provider,
-            model=model.id,
-            option="model",
-            supported=[model.replaced_by] if model.replaced_by else [],
-        )
+    check_offered(provider, model)
     if not 1 <= options.n <= model.max_images:
         raise refuse("n", [f"1-{model.max_images}"])
     if references > model.max_references:
         raise refuse("references", [f"0-{model.max_references}"])
     if options.seed is not None and not model.takes_seed:
         raise refuse("seed", [])
-    if (
-        options.size is not None
-        and options.size not in model.sizes
-        and not (model.any_size and _SIZE.fullmatch(options.size))
-    ):
-        raise refuse("size", model.sizes)
+    rule = model.size_rule
+    if options.size is not None and options.size not in model.sizes and not (rule and rule.allows(options.size)):
+        raise refuse("size", (*model.sizes, str(rule)) if rule else model.sizes)
     chosen = (
         ("aspectRatio", options.aspect_ratio, model.aspect_ratios),
         ("resolution", options.resolution, model.resolutions),

@@ -5,7 +5,7 @@ Model names age in months: an entry is a fact with a source and a date, and an i
 
 from dataclasses import dataclass, replace
 
-from domain.providers import ImageModel, ImageOptions, OutputFormat, ProviderKind
+from domain.providers import ImageModel, ImageOptions, OutputFormat, ProviderKind, SizeRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,12 @@ _OPENAI = ImageModel(
 )
 _GPT_IMAGE = replace(_OPENAI, streams_previews=True)
 
-# Source: same file: any WIDTHxHEIGHT in multiples of 16, 1:3 to 3:1, up to 3840x2160, for gpt-image-2 and 2.5.
+# Source: same file: any WIDTHxHEIGHT in multiples of 16, 1:3 to 3:1, up to 3840x2160, for gpt-image-2 and 2.5; the
+# pixels by docs.anyfast.ai and docs.fast-token.com (2026-11-20).
 _GPT_IMAGE_2 = replace(
-    _GPT_IMAGE, sizes=(*_OPENAI.sizes, "2048x2048", "2048x1152", "1152x2048", "3840x2160", "2160x3840"), any_size=True
+    _GPT_IMAGE,
+    sizes=(*_OPENAI.sizes, "2048x2048", "2048x1152", "1152x2048", "3840x2160", "2160x3840"),
+    size_rule=SizeRule(step_px=16, max_side_px=3840, min_pixels=655_360, max_pixels=8_294_400, max_ratio=3),
 )
 _GPT_IMAGE_25 = replace(_GPT_IMAGE_2, qualities=(*_OPENAI.qualities, "xhigh", "max"))
 

@@ -176,10 +176,27 @@ class TestChoosing:
         assert (made.provider, made.model) == (ProviderKind.OPENAI, "brush-1")
 
     async def test_an_unknown_model_passes_to_the_provider(self, shop: Workshop, viewer: Viewer) -> None:
-        """To the named one, or the default: vendors bring out models faster than we do."""
-        for provider, kind in ((None, ProviderKind.OFFLINE), (ProviderKind.OPENAI, ProviderKind.OPENAI)):
-            made = await shop.requests.ask(viewer, replace(HOUSE, provider=provider, model="brush-9"))
-            assert (made.provider, made.model) == (kind, "brush-9")
+        """Vendors bring out models faster than we do."""
+        made = await shop.requests.ask(viewer, replace(HOUSE, provider=ProviderKind.OPENAI, model="brush-9"))
+        assert (made.provider, made.model) == (ProviderKind.OPENAI, "brush-9")
+
+    @pytest.mark.parametrize("provider", [None, ProviderKind.OFFLINE])
+    async def test_the_placeholder_does_not_answer_to_any_name(
+        self, shop: Workshop, viewer: Viewer, provider: ProviderKind | None
+    ) -> None:
+        """A misspelt model would otherwise seem to have made a picture."""
+        with pytest.raises(UnsupportedByModel) as caught:
+            await shop.requests.ask(viewer, replace(HOUSE, provider=provider, model="brush-9"))
+        assert (caught.value.option, caught.value.supported) == ("model", ("sketch-1",))
+        assert "Name the provider whose model it is" in caught.value.message
+
+    async def test_a_retired_model_names_its_successor_also_without_a_key(self, shop: Workshop, viewer: Viewer) -> None:
+        """The key would not have helped."""
+        shop.other.problem = "It has no key"
+        gone = replace(shop.other.models[0], id="brush-0", is_retired=True, replaced_by="brush-2")
+        shop.other.models = (*shop.other.models, gone)
+        with pytest.raises(UnsupportedByModel, match=r"Use brush-2 instead"):
+            await shop.requests.ask(viewer, replace(HOUSE, model="brush-0"))
 
     async def test_the_servers_default_model_goes_with_its_default_provider(
         self, shop: Workshop, viewer: Viewer

@@ -40,6 +40,16 @@ class TestWishes:
         ("wish", "path", "message"),
         [
             (GenerateImage(), "identityId", "Give one of identityId, prompt and structuredPrompt"),
+            (
+                replace(HOUSE, options=ImageOptions(size="1x1", aspect_ratio="1:1")),
+                "options.size",
+                "Give size, or aspectRatio and resolution: they may contradict each other",
+            ),
+            (
+                replace(HOUSE, options=ImageOptions(size="1x1", resolution="1K")),
+                "options.size",
+                "Give size, or aspectRatio and resolution: they may contradict each other",
+            ),
             (GenerateImage(additional_prompt="x"), "identityId", "Give one of identityId, prompt and structuredPrompt"),
             (
                 replace(HOUSE, structured_prompt=StructuredPrompt(mood="calm")),
@@ -73,7 +83,7 @@ class TestWishes:
         """By the field that is wrong; nothing is put in line."""
         with pytest.raises(InvalidInput) as caught:
             await shop.requests.ask(viewer, wish)
-        assert [(problem.path, problem.message) for problem in caught.value.problems] == [((path,), message)]
+        assert [(problem.path, problem.message) for problem in caught.value.problems] == [(tuple(path.split(".")), message)]
         assert jobs.enqueued == []
 
     def test_all_that_is_wrong_is_told_at_once(self) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import ProviderUnusable, UnsupportedByModel
-from domain.providers import ImageModel, ImageOptions, OutputFormat, ProviderKind, check_options, usable
+from domain.providers import ImageModel, ImageOptions, OutputFormat, ProviderKind, SizeRule, check_options, usable
 from tests.fakes.providers import FakeProvider
 
 KIND = ProviderKind.OPENAI
@@ -87,18 +87,29 @@ def test_a_seed_is_refused_where_none_is_taken() -> None:
     assert error.supported == ()
 
 
-@pytest.mark.parametrize("size", ["1x1", "1024x768", "99999x99999"])
-def test_any_size_takes_every_width_and_height(size: str) -> None:
-    """Beside the sizes that forms offer."""
-    check_options(KIND, replace(MODEL, any_size=True), ImageOptions(size=size), references=0)
+RULE = SizeRule(step_px=16, max_side_px=3840, min_pixels=655_360, max_pixels=8_294_400, max_ratio=3)
+
+
+@pytest.mark.parametrize("size", ["1280x512", "512x1280", "3840x2160", "1024x640", "1536x512", "2880x2880"])
+def test_a_rule_takes_more_sizes_than_forms_offer(size: str) -> None:
+    """Sides in steps, within pixels, side and ratio; the bounds themselves are allowed."""
+    check_options(KIND, replace(MODEL, size_rule=RULE), ImageOptions(size=size), references=0)
 
 
 @pytest.mark.parametrize(
-    "size", ["", "x", "1x", "x1", "1x1x1", "-1x1", "1.5x1", "100000x1", "1 x 1", "\u0661x\u0661", "1x1\n"]
+    "size",
+    (
+        *("0x0", "7x7", "1000x1000", "1024x1000", "1024x624", "3856x1600", "2896x2880", "2064x672", "672x2064"),
+        *("", "x", "1x", "x1", "1024x1024x1", "-1024x1024", "1024.0x1024", "100000x1", "1024 x 1024", "1024x1024\n"),
+    ),
 )
-def test_any_size_is_still_a_size(size: str) -> None:
-    """Two numbers of up to five digits with an x between them."""
-    assert refusal(replace(MODEL, any_size=True), ImageOptions(size=size)).option == "size"
+def test_a_rule_refuses_what_it_does_not_allow(size: str) -> None:
+    """In words that say the rule."""
+    error = refusal(replace(MODEL, size_rule=RULE), ImageOptions(size=size))
+    assert error.option == "size"
+    assert error.supported[-1] == (
+        "any WIDTHxHEIGHT in steps of 16 up to 3,840, of 655,360 to 8,294,400 pixels, at most 3:1"
+    )
 
 
 def test_a_retired_model_names_its_successor() -> None:
