@@ -83,7 +83,9 @@ class TestWishes:
         """By the field that is wrong; nothing is put in line."""
         with pytest.raises(InvalidInput) as caught:
             await shop.requests.ask(viewer, wish)
-        assert [(problem.path, problem.message) for problem in caught.value.problems] == [(tuple(path.split(".")), message)]
+        assert [(problem.path, problem.message) for problem in caught.value.problems] == [
+            (tuple(path.split(".")), message)
+        ]
         assert jobs.enqueued == []
 
     def test_all_that_is_wrong_is_told_at_once(self) -> None:

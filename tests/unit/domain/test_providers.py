@@ -98,10 +98,10 @@ def test_a_rule_takes_more_sizes_than_forms_offer(size: str) -> None:
 
 @pytest.mark.parametrize(
     "size",
-    (
+    [
         *("0x0", "7x7", "1000x1000", "1024x1000", "1024x624", "3856x1600", "2896x2880", "2064x672", "672x2064"),
         *("", "x", "1x", "x1", "1024x1024x1", "-1024x1024", "1024.0x1024", "100000x1", "1024 x 1024", "1024x1024\n"),
-    ),
+    ],
 )
 def test_a_rule_refuses_what_it_does_not_allow(size: str) -> None:
     """In words that say the rule."""
