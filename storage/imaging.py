@@ -16,16 +16,6 @@ class PillowImaging:
     def __init__(self, max_parallel: int = 2) -> None:
         self._limiter = CapacityLimiter(max_parallel)
 
-    async def inspect(self, body: BinaryIO, limits: PictureLimits) -> PictureFacts:
-        """Prove the bytes a whole picture within the limits."""
-
-        def work() -> PictureFacts:
-            from storage import pixels
-
-            return pixels.inspect(body, limits)
-
-        return await self._off_loop(work)
-
     async def take_in(self, body: BinaryIO, limits: PictureLimits) -> tuple[PictureFacts, Variants]:
         """Prove a new picture whole and make its variants, with one decode."""
 
@@ -33,16 +23,6 @@ class PillowImaging:
             from storage import pixels
 
             return pixels.take_in(body, limits)
-
-        return await self._off_loop(work)
-
-    async def variants(self, body: BinaryIO) -> Variants:
-        """The smaller pictures of one that was inspected before."""
-
-        def work() -> Variants:
-            from storage import pixels
-
-            return pixels.variants(body)
 
         return await self._off_loop(work)
 

@@ -28,7 +28,6 @@ Image.MAX_IMAGE_PIXELS = None
 
 _REDUCING_GAP = 1.5
 """How much larger than the result the cheap first reduction stays; 47 dB PSNR to a full-size resize, and 2x as fast."""
-_SMALLEST_PX = (1, 1)
 """Asking for this makes libjpeg decode at an eighth: every byte is read, and the fewest pixels are computed."""
 _PLACEHOLDER_SIDE_PX = 32
 _VARIANT_QUALITY = 85
@@ -64,25 +63,11 @@ class _Header:
         return PictureFacts(self.media_type, width, height, self.size_bytes, self.sha256)
 
 
-def inspect(body: BinaryIO, limits: PictureLimits) -> PictureFacts:
-    """Facts about a picture that was decoded once, as small as its format allows."""
-    with _checked(body, limits) as (image, header):
-        image.draft(None, _SMALLEST_PX)
-        image.load()
-        return header.facts(image)
-
-
 def take_in(body: BinaryIO, limits: PictureLimits) -> tuple[PictureFacts, Variants]:
     """Facts and variants of a picture that was decoded once."""
     with _checked(body, limits) as (image, header):
         made = _variants(image)
         return header.facts(image), made
-
-
-def variants(body: BinaryIO) -> Variants:
-    """The variants of a picture that was inspected before."""
-    with _opened(body, picture_formats.sniff(_head(body))) as image:
-        return _variants(image)
 
 
 def for_provider(data: bytes, max_side_px: int) -> EncodedPicture:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from domain.errors import InvalidImage, InvalidImageReason
-from domain.pictures import EncodedPicture, PictureLimits, VariantSize
+from domain.pictures import EncodedPicture, PictureLimits, Variants, VariantSize
 from storage.imaging import PillowImaging
 from tests import pictures
 from tests.pictures import BLUE, GREEN, RED, WHITE
@@ -48,14 +48,16 @@ def shows_corners(image: Image.Image) -> bool:
 
 
 async def refusal(imaging: PillowImaging, data: bytes, limits: PictureLimits = LIMITS) -> InvalidImage:
-    """The error that `inspect` and `take_in` agree on."""
-    caught = []
-    for look in (imaging.inspect, imaging.take_in):
-        with pytest.raises(InvalidImage) as error:
-            await look(io.BytesIO(data), limits)
-        caught.append(error.value)
-    assert (caught[0].message, caught[0].reason) == (caught[1].message, caught[1].reason)
-    return caught[0]
+    """The error of what is no picture for us."""
+    with pytest.raises(InvalidImage) as error:
+        await imaging.take_in(io.BytesIO(data), limits)
+    return error.value
+
+
+async def variants_of(imaging: PillowImaging, data: bytes) -> Variants:
+    """The smaller pictures."""
+    _, variants = await imaging.take_in(io.BytesIO(data), LIMITS)
+    return variants
 
 
 @pytest.mark.parametrize(
@@ -78,14 +80,10 @@ async def test_every_format_is_known_by_its_bytes(
 ) -> None:
     """Type, size and hash are told from the content; the body is left at its start."""
     body = io.BytesIO(data)
-    facts = await imaging.inspect(body, LIMITS)
+    facts, _ = await imaging.take_in(body, LIMITS)
     assert (facts.media_type, facts.width_px, facts.height_px, facts.size_bytes) == (media_type, *size_px, len(data))
     assert facts.sha256 == hashlib.sha256(data).hexdigest()
     assert body.tell() == 0
-    both, variants = await imaging.take_in(body, LIMITS)
-    assert both == facts
-    assert body.tell() == 0
-    assert variants == await imaging.variants(body)
 
 
 async def test_nothing_is_not_a_picture(imaging: PillowImaging) -> None:
@@ -183,7 +181,7 @@ async def test_chunks_that_unpack_to_gigabytes_do_no_harm(imaging: PillowImaging
 
 async def test_variants_are_shrunk_in_steps_to_their_longest_side(imaging: PillowImaging) -> None:
     """600, 300 and 100 px, in proportion, all JPEG for an opaque picture."""
-    variants = await imaging.variants(io.BytesIO(pictures.jpeg(2000, 1000)))
+    variants = await variants_of(imaging, pictures.jpeg(2000, 1000))
     made = [variants.pictures[size] for size in SIZES]
     assert [(picture.width_px, picture.height_px) for picture in made] == [(600, 300), (300, 150), (100, 50)]
     assert [opened(picture).size for picture in made] == [(600, 300), (300, 150), (100, 50)]
@@ -194,7 +192,7 @@ async def test_variants_are_shrunk_in_steps_to_their_longest_side(imaging: Pillo
 
 async def test_nothing_is_enlarged(imaging: PillowImaging) -> None:
     """A 50 px picture stays 50 px in every size."""
-    variants = await imaging.variants(io.BytesIO(pictures.jpeg(50, 40)))
+    variants = await variants_of(imaging, pictures.jpeg(50, 40))
     assert [opened(variants.pictures[size]).size for size in SIZES] == [(50, 40)] * 3
 
 
@@ -207,7 +205,7 @@ async def test_only_the_longest_side_counts(
     imaging: PillowImaging, size_px: tuple[int, int], expected: list[tuple[int, int]]
 ) -> None:
     """A picture is shrunk where it is larger, and no side becomes 0."""
-    variants = await imaging.variants(io.BytesIO(pictures.jpeg(*size_px)))
+    variants = await variants_of(imaging, pictures.jpeg(*size_px))
     assert [opened(variants.pictures[size]).size for size in SIZES] == expected
 
 
@@ -226,7 +224,7 @@ async def test_every_orientation_ends_upright(imaging: PillowImaging, orientatio
 async def test_broken_exif_means_upright(imaging: PillowImaging) -> None:
     """Unreadable metadata is no reason to refuse a picture."""
     data = pictures.encoded(pictures.corners(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
-    facts = await imaging.inspect(io.BytesIO(data), LIMITS)
+    facts, _ = await imaging.take_in(io.BytesIO(data), LIMITS)
     assert (facts.width_px, facts.height_px) == (400, 300)
 
 
@@ -237,7 +235,7 @@ async def test_no_metadata_survives(imaging: PillowImaging, orientation: int, ha
     data = pictures.private_jpeg(orientation, 1200, 800, has_profile=has_profile)
     assert all(secret in data for secret in (b"SecretPhone", b"SecretComment", b"SecretPlace"))
     assert (b"ICC_PROFILE" in data) is has_profile
-    variants = await imaging.variants(io.BytesIO(data))
+    variants = await variants_of(imaging, data)
     made = [*variants.pictures.values(), await imaging.for_provider(data, 600)]
     made += [await imaging.preview(data, LIMITS, 300)]
     for picture in made:
@@ -249,21 +247,21 @@ async def test_no_metadata_survives(imaging: PillowImaging, orientation: int, ha
 
 async def test_colours_are_converted_by_their_profile(imaging: PillowImaging) -> None:
     """A profile that swaps red and green is honoured before it is thrown away."""
-    variants = await imaging.variants(io.BytesIO(pictures.swapped_profile_png()))
+    variants = await variants_of(imaging, pictures.swapped_profile_png())
     assert is_close(opened(variants.pictures[VariantSize.LARGE]).getpixel((32, 32)), (0, 255, 0))
 
 
 async def test_a_broken_colour_profile_is_passed_over(imaging: PillowImaging) -> None:
     """The pixels are shown as they are."""
     data = pictures.encoded(pictures.corners(), "PNG", icc_profile=b"no profile" * 30)
-    variants = await imaging.variants(io.BytesIO(data))
+    variants = await variants_of(imaging, data)
     assert shows_corners(opened(variants.pictures[VariantSize.LARGE]))
 
 
 async def test_transparency_is_kept_as_webp(imaging: PillowImaging) -> None:
     """See-through halves stay so in every variant, and in the PNG that providers get."""
     data = pictures.transparent_png(1200, 800)
-    variants = await imaging.variants(io.BytesIO(data))
+    variants = await variants_of(imaging, data)
     made = [variants.pictures[size] for size in SIZES]
     assert [picture.media_type for picture in made] == ["image/webp"] * 3
     reference = await imaging.for_provider(data, 600)
@@ -279,7 +277,7 @@ async def test_transparency_is_kept_as_webp(imaging: PillowImaging) -> None:
 async def test_an_alpha_channel_that_hides_nothing_is_dropped(imaging: PillowImaging) -> None:
     """A fully opaque RGBA picture becomes JPEG."""
     data = pictures.encoded(pictures.corners().convert("RGBA"), "PNG")
-    variants = await imaging.variants(io.BytesIO(data))
+    variants = await variants_of(imaging, data)
     assert variants.pictures[VariantSize.LARGE].media_type == "image/jpeg"
     assert (await imaging.for_provider(data, 600)).media_type == "image/jpeg"
 
@@ -300,14 +298,14 @@ async def test_every_colour_mode_becomes_rgb(
     imaging: PillowImaging, data: bytes, expected: tuple[int, int, int]
 ) -> None:
     """Variants are RGB with the colours that were meant."""
-    picture = (await imaging.variants(io.BytesIO(data))).pictures[VariantSize.THUMBNAIL]
+    picture = (await variants_of(imaging, data)).pictures[VariantSize.THUMBNAIL]
     assert (picture.media_type, opened(picture).mode) == ("image/jpeg", "RGB")
     assert is_close(opened(picture).getpixel((50, 20)), expected)
 
 
 async def test_a_palette_with_a_transparent_colour_stays_transparent(imaging: PillowImaging) -> None:
     """The fourth quarter is a hole, the others keep their colours."""
-    picture = (await imaging.variants(io.BytesIO(pictures.palette_png()))).pictures[VariantSize.THUMBNAIL]
+    picture = (await variants_of(imaging, pictures.palette_png())).pictures[VariantSize.THUMBNAIL]
     image = opened(picture).convert("RGBA")
     assert is_close(image.getpixel((25, 18)), (*RED, 255))
     assert image.getpixel((75, 56))[3:] == (0,)  # type: ignore[index]
@@ -315,9 +313,9 @@ async def test_a_palette_with_a_transparent_colour_stays_transparent(imaging: Pi
 
 async def test_the_placeholder_is_a_thumbhash(imaging: PillowImaging) -> None:
     """Portrait and landscape differ in the shape bit; the same picture gives the same placeholder."""
-    wide = await imaging.variants(io.BytesIO(pictures.jpeg(400, 300)))
-    tall = await imaging.variants(io.BytesIO(pictures.jpeg(300, 400)))
-    again = await imaging.variants(io.BytesIO(pictures.jpeg(400, 300)))
+    wide = await variants_of(imaging, pictures.jpeg(400, 300))
+    tall = await variants_of(imaging, pictures.jpeg(300, 400))
+    again = await variants_of(imaging, pictures.jpeg(400, 300))
     assert wide.placeholder == again.placeholder
     assert wide.placeholder != tall.placeholder
     assert len(wide.placeholder) in range(28, 36)
@@ -350,7 +348,7 @@ async def test_shrinking_keeps_the_quality(imaging: PillowImaging) -> None:
     """What the short cuts cost, beside the JPEG encoding that the slow way has too, is under 1 dB."""
     data = pictures.noisy_jpeg(4000, 3000)
     full = Image.open(io.BytesIO(data)).convert("RGB")
-    made = opened((await imaging.variants(io.BytesIO(data))).pictures[VariantSize.LARGE])
+    made = opened((await variants_of(imaging, data)).pictures[VariantSize.LARGE])
     best = full.resize(made.size, Image.Resampling.LANCZOS)
     encoded = Image.open(io.BytesIO(pictures.encoded(best, "JPEG", quality=85)))
     assert psnr(made, best) > psnr(encoded, best) - 1
