@@ -201,9 +201,6 @@ class GenerationRepository(Protocol):
     async def page(self, viewer: Viewer, page: PageRequest) -> Page[Generation]:
         """The viewer's generations, the newest first; one statement."""
 
-    async def running(self, owner_id: UUID) -> Sequence[Generation]:
-        """The owner's generations that have not ended."""
-
     async def append(self, id: UUID, at: datetime, draft: EventDraft) -> GenerationEvent | None:
         """Draw the next number and store the event, moving the state with it.
 

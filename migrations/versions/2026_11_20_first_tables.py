@@ -219,7 +219,6 @@ def _generations() -> None:
         _check(table, "counter", "event_seq >= 0"),
     )
     _index("ix_generation_owner_id_created_at_id", table, "owner_id", "created_at", "id")
-    _index("ix_generation_running", table, "owner_id", where="finished_at IS NULL")
     _index("ix_generation_identity_id", table, "identity_id")
     _index("ix_generation_parent_image_id", table, "parent_image_id")
 

@@ -38,7 +38,9 @@ class Database:
         except (OSError, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
             raise DatabaseUnavailable(f"The database can't be reached ({type(problem).__name__})") from None
         if revision is None:
-            raise DatabaseUnavailable("The database has no tables yet: run `main.py migrate`; with SQLite, just start")
+            raise DatabaseUnavailable(
+                "The database has no tables yet: run `python main.py migrate`; with SQLite, just start"
+            )
         if revision != await asyncio.to_thread(head):
             raise DatabaseUnavailable("The database is of another version: run `python main.py migrate`")
 

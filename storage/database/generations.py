@@ -178,11 +178,6 @@ class Generations:
         """One page of the viewer's."""
         return await _PAGE.page(self._connection, page, owner_id=viewer.id)
 
-    async def running(self, owner_id: UUID) -> Sequence[Generation]:
-        """Those of the owner that go on, the oldest first."""
-        statement = select(*_GENERATION).where(_c.owner_id == owner_id, _c.finished_at.is_(None))
-        return await self._all(statement.order_by(_c.created_at, _c.id))
-
     async def _first(self, statement: Select[Any]) -> Generation | None:
         row = (await self._connection.execute(statement)).first()
         return _generation(row) if row else None

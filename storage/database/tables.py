@@ -185,7 +185,6 @@ class GenerationRow(_Tables, table=True):
         UniqueConstraint("requested_by_id", "idempotency_key"),
         CheckConstraint("event_seq >= 0", name="counter"),
         Index("ix_generation_owner_id_created_at_id", "owner_id", "created_at", "id"),
-        Index("ix_generation_running", "owner_id", **_where("finished_at IS NULL")),
         Index("ix_generation_identity_id", "identity_id"),
         Index("ix_generation_parent_image_id", "parent_image_id"),
     )
