@@ -1,8 +1,9 @@
 """Leaves in one step: what is read straight from an object is answered without the executor's own dozen steps.
 
 A list of images is mostly such leaves, and they were half of its cost. Only what needs no completing is taken: a field
-without arguments, a resolver that doesn't wait, and a value whose exact type is already its scalar's. Everything else,
-and whatever is raised, goes the executor's usual way, so that answers, nulls and errors are the same.
+without arguments, a resolver that doesn't wait, a value whose exact type is already its scalar's; and objects that are
+plain attributes, when nothing but such leaves is asked of them. Everything else, and whatever is raised, goes the
+executor's usual way, so that answers, nulls and errors are the same.
 """
 
 from collections.abc import Callable
@@ -15,11 +16,13 @@ from graphql.pyutils import AwaitableOrValue, Undefined, UndefinedType
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 _LEAF = "atelier-leaf"
+_PART = "atelier-part"
 _PYTHON_TYPES = {"ID": str, "String": str, "URL": str, "Boolean": bool}
 """Scalars that serialise a value of exactly this type as it is."""
 
 
 _Leaf = tuple[Callable[[Any, Any], Any], type]
+_Part = tuple[str, GraphQLObjectType]
 _Plan = dict[str, _Leaf]
 
 
@@ -47,26 +50,51 @@ class LeafExecutor(StrawberryGraphQLCoreExecutionContext):
         position_context: Any,
     ) -> AwaitableOrValue[dict[str, Any]]:
         """An object's leaves as they are; anything else by the reference."""
-        plan = self._plan(parent_type, grouped_field_set)
-        if plan is not None:
-            values = {}
-            for name, leaf in plan.items():
-                values[name] = value = _value(leaf, source_value, self._info)
-                if value is Undefined:
-                    break
-            else:
-                return values
+        values = self._leaves(parent_type, source_value, grouped_field_set)
+        if values is not None:
+            return values
         return super().execute_fields(parent_type, source_value, path, grouped_field_set, position_context)
 
     def execute_field(
         self, parent_type: GraphQLObjectType, source: Any, field_details_list: Any, path: Any, position_context: Any
     ) -> AwaitableOrValue[Any] | UndefinedType:
         """A leaf's value as it is; anything else by the reference."""
-        leaf = _leaf(parent_type, field_details_list)
-        value = _value(leaf, source, self._info) if leaf else Undefined
-        if value is not Undefined:
-            return value
+        field = parent_type.fields.get(field_details_list[0].node.name.value)
+        leaf, part = (field.extensions.get(_LEAF), field.extensions.get(_PART)) if field else (None, None)
+        if leaf:
+            value = _value(leaf, source, self._info)
+            if value is not Undefined:
+                return value
+        elif part:
+            values = self._part(part, source, field_details_list)
+            if values is not None:
+                return values
         return super().execute_field(parent_type, source, field_details_list, path, position_context)
+
+    def _part(self, part: _Part, source: Any, field_details_list: Any) -> dict[str, Any] | None:
+        """An object that is another's attribute, when only its leaves are asked for."""
+        name, kind = part
+        try:
+            value = getattr(source, name)
+            is_plain = value is not None and (kind.is_type_of is None or kind.is_type_of(value, self._info) is True)
+        except Exception:  # noqa: BLE001 - the same
+            return None
+        if not is_plain:
+            return None
+        fields, deferred, _ = self.collect_subfields(kind, field_details_list)
+        return None if deferred else self._leaves(kind, value, fields)
+
+    def _leaves(self, kind: GraphQLObjectType, source: Any, grouped_field_set: Any) -> dict[str, Any] | None:
+        """Every field's value, when all are leaves and all values are as they must be."""
+        plan = self._plan(kind, grouped_field_set)
+        if plan is None:
+            return None
+        values = {}
+        for name, leaf in plan.items():
+            values[name] = value = _value(leaf, source, self._info)
+            if value is Undefined:
+                return None
+        return values
 
     def _plan(self, parent_type: GraphQLObjectType, grouped_field_set: Any) -> _Plan | None:
         # The executor keeps one set for all objects of a list; kept here too, so that its id stays its own.
@@ -92,6 +120,13 @@ def _value(leaf: _Leaf, source: Any, info: Any) -> Any:
     except Exception:  # noqa: BLE001 - the reference asks again, and reports it with its path
         return Undefined
     return value if type(value) is python_type else Undefined
+
+
+def mark_part(field: GraphQLField, name: str) -> None:
+    """Let a field be answered at once that is an object, and an attribute of another."""
+    kind = get_nullable_type(field.type)
+    if isinstance(kind, GraphQLObjectType):
+        field.extensions[_PART] = (name, kind)
 
 
 def mark_leaf(field: GraphQLField, read: Callable[[Any, Any], Any]) -> None:

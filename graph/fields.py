@@ -9,7 +9,7 @@ import strawberry
 from graphql import GraphQLField
 from strawberry.types.field import StrawberryField
 
-from graph.execution import mark_leaf
+from graph.execution import mark_leaf, mark_part
 
 _Given = TypeVar("_Given")
 Input = Annotated[_Given, strawberry.argument(description="What the mutation needs to know.")]
@@ -45,3 +45,5 @@ def shorten(field: GraphQLField) -> None:
         field.resolve = lambda source, info: ask(source, strawberry.Info(_raw_info=info, _field=known))
     if not iscoroutinefunction(call):
         mark_leaf(field, ask)
+    if resolver is None:
+        mark_part(field, known.python_name)

@@ -15,11 +15,13 @@ from graphql import (
 )
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
+from domain.pages import Page
 from domain.pictures import SignedUrl
 from domain.users import Viewer
 from graph.context import Context
 from graph.schema import AtelierSchema, build_schema
 from tests.fakes.clock import FakeClock
+from tests.fakes.mishaps import UnluckyUnitOfWork
 from tests.fakes.objects import FakeObjectStore
 from tests.graphql import World
 from tests.rows import a_generation, a_slot, an_identity, an_image, stored_viewer
@@ -121,3 +123,23 @@ async def test_a_resolver_that_raises_fails_alike(
         answers.append((result.data, [error.formatted for error in result.errors or []]))
     assert answers[0] == answers[1]
     assert answers[0][1][0]["path"] == ["images", "nodes", 0, "picture", "original"]
+
+
+@pytest.mark.parametrize("wrong", [None, 7, "text", object(), ValueError("raised")])
+@pytest.mark.parametrize("name", ["picture", "recipe"])
+async def test_parts_that_are_not_as_promised_fail_alike(
+    world: World, ada: Viewer, schema: AtelierSchema, reference: AtelierSchema, name: str, wrong: object
+) -> None:
+    """An attribute that is no such object is nulled or reported as the reference does it, also when it is missing."""
+    query = "{ images { nodes { id picture { width original } recipe { prompt model } filename } } }"
+    image = an_image(ada.user)
+    object.__setattr__(image, name, wrong)
+    unlucky = UnluckyUnitOfWork(world.unit_of_work)
+    answers = []
+    for each in (schema, reference):
+        unlucky.mishaps["images.page"] = [Page([image], has_next=False, has_previous=False)]
+        context = Context(replace(world.services, unit_of_work=unlucky))
+        context.answer_to(ada)
+        result = await each.execute(query, context_value=context)
+        answers.append((result.data, [error.formatted for error in result.errors or []]))
+    assert answers[0] == answers[1]
