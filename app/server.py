@@ -29,6 +29,7 @@ from storage.objects.local import LocalObjectStore
 
 GRAPHQL_PATH = "/graphql"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+GC_OBJECTS = 20_000
 WEBSOCKET_MAX_BYTES = 1_000_000
 
 FORWARDING = frozenset({"forwarded", "via", "x-real-ip"})
@@ -82,6 +83,8 @@ def asgi_app(atelier: Atelier, *, works: bool, welcome: Welcome) -> Starlette:
             # What start-up made stays for good: the collector need not look at it again.
             gc.collect()
             gc.freeze()
+            # Answers are trees, freed without the collector: it need not look after every 700 objects.
+            gc.set_threshold(GC_OBJECTS)
             yield
 
     return Starlette(routes=routes, lifespan=lifespan, middleware=_middleware(settings))
