@@ -30,7 +30,7 @@ def files_route(store: LocalObjectStore, clock: Clock) -> Route:
     async def serve(request: Request) -> Response:
         key, expires = request.path_params["key"], request.query_params.get("expires", "")
         now = clock.now()
-        if not (expires.isascii() and expires.isdigit() and len(expires) <= 12):  # noqa: PLR2004
+        if not (expires.isascii() and expires.isdigit() and len(expires) <= 12):  # noqa: PLR2004 - digits of a time far away
             return _problem(403, "The link is incomplete.")
         if not store.verify(key, int(expires), request.query_params.get("signature", ""), now):
             return _problem(403, "The link is wrong or has expired. Ask for a new one.")

@@ -87,7 +87,7 @@ async def _check(ours: Served, request: bytes) -> int:
     client = await Client.connect(ours.port)
     status, body = await client.send(request)
     answer = orjson.loads(body)
-    if status != 200 or "errors" in answer or len(answer["data"]["images"]["nodes"]) != 20:  # noqa: PLR2004
+    if status != 200 or "errors" in answer or len(answer["data"]["images"]["nodes"]) != 20:  # noqa: PLR2004 - HTTP OK, and the size of the page
         raise RuntimeError(f"not a page: {status} {body[:500]!r}")
     client.close()
     return len(body)

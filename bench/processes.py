@@ -121,7 +121,7 @@ async def load(served: Served, request: bytes, connections: int, seconds: float)
         client = await Client.connect(served.port)
         while (now := time.perf_counter()) < until:
             status, _ = await client.send(request)
-            if status != 200:  # noqa: PLR2004
+            if status != 200:  # noqa: PLR2004 - HTTP OK
                 raise RuntimeError(f"the server answered {status}")
             waits.append(time.perf_counter() - now)
         client.close()

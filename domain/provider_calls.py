@@ -259,7 +259,7 @@ class ProviderCalls:
         try:
             preview = await self._library.store_preview(stem, event.data)
             await self._events.tell(generation, EventDraft(index=index, stage=f"Preview {number}", preview=preview))
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001 - whatever it is, see below
             # A preview is a courtesy: a broken one, or a store or database that is away, must not cost the picture.
             extra = {"generation_id": str(generation.id), "index": index}
             _log.warning("preview dropped", extra=extra, exc_info=True)

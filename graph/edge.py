@@ -220,7 +220,7 @@ class GraphQLApp(GraphQL[Context, None]):
 
 def _refused(status: int, message: str, method: str) -> Response:
     error = {"message": message, "extensions": {"code": _CODES.get(status, "BAD_REQUEST")}}
-    headers = {"allow": "POST" if method == "GET" else "GET, POST"} if status == 405 else None  # noqa: PLR2004
+    headers = {"allow": "POST" if method == "GET" else "GET, POST"} if status == 405 else None  # noqa: PLR2004 - HTTP method not allowed
     return Response(orjson.dumps({"errors": [error]}), status, headers, JSON)
 
 

@@ -38,7 +38,7 @@ class LeafExecutor(StrawberryGraphQLCoreExecutionContext):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._info: Any = strawberry.Info(_raw_info=_Operation(self.context_value), _field=None)  # type: ignore[arg-type]
+        self._info: Any = strawberry.Info(_raw_info=_Operation(self.context_value), _field=None)  # type: ignore[arg-type]  # leaves use the context alone
         self._plans: dict[int, tuple[object, _Plan | None]] = {}
 
     def execute_fields(

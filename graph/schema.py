@@ -93,7 +93,7 @@ def build_schema(*, introspection: bool = True) -> AtelierSchema:
         exception_handlers=HANDLERS,
         config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=not introspection),
     )
-    for known in schema._schema.type_map.values():  # noqa: SLF001
+    for known in schema._schema.type_map.values():  # noqa: SLF001 - Strawberry shows its types nowhere else
         if isinstance(known, GraphQLObjectType) and not known.name.startswith("__"):
             for field in known.fields.values():
                 shorten(field)

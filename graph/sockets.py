@@ -111,7 +111,7 @@ class Session(BaseGraphQLTransportWSHandler[Context, None]):
         await super().shutdown()
 
     @staticmethod
-    def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:  # noqa: ARG004
+    def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:  # noqa: ARG004 - overrides Strawberry's own
         # A mistake in one operation is that operation's error; Strawberry would end all others on the socket too.
         return None
 

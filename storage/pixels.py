@@ -92,7 +92,7 @@ def _checked(body: BinaryIO, limits: PictureLimits) -> Iterator[tuple[Image.Imag
         message = f"The picture has {size_bytes:,} bytes; at most {limits.max_bytes:,} are allowed."
         raise InvalidImage(message, InvalidImageReason.TOO_LARGE)
     found = picture_formats.sniff(_head(body))
-    sha256 = hashlib.file_digest(body, "sha256").hexdigest()  # type: ignore[arg-type]
+    sha256 = hashlib.file_digest(body, "sha256").hexdigest()  # type: ignore[arg-type]  # the stub wants a file object; any binary body does
     with _opened(body, found) as image:
         pixels = image.width * image.height
         if pixels > limits.max_pixels:

@@ -88,7 +88,7 @@ def canned(*answers: tuple[int, bytes]) -> Iterator[Canned]:
             self.end_headers()
             self.wfile.write(reply)
 
-        do_GET = do_PUT = do_POST = do_DELETE = answer  # noqa: N815
+        do_GET = do_PUT = do_POST = do_DELETE = answer  # noqa: N815 - names that http.server looks for
 
         def log_message(self, format: str, *args: object) -> None:
             """Keep quiet."""

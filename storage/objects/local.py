@@ -107,7 +107,7 @@ def _write(path: Path, source: BinaryIO) -> None:
         try:
             shutil.copyfileobj(source, target, PIECE_BYTES)
             target.close()
-            os.replace(target.name, path)  # noqa: PTH105
+            os.replace(target.name, path)  # noqa: PTH105 - beside `target.name`, a text
         except BaseException:
             with suppress(OSError):
                 Path(target.name).unlink()

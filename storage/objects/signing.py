@@ -23,7 +23,7 @@ class UrlCache:
     """Remembers the URLs of the running half lifetime. `sign` gets a key and the half's first second (Unix time)."""
 
     def __init__(self, sign: Callable[[str, int], str], ttl_s: int, clock: Clock) -> None:
-        if ttl_s < 2:  # noqa: PLR2004
+        if ttl_s < 2:  # noqa: PLR2004 - two halves of a second at least
             raise ValueError("A URL must live for at least 2 seconds")
         self._sign = sign
         self._half_s = ttl_s // 2

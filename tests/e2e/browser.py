@@ -70,7 +70,7 @@ class Page:
     async def _address(self) -> tuple[str, str]:
         file = self._profile / "DevToolsActivePort"
         async with asyncio.timeout(PATIENCE_S):
-            while not file.exists() or len(lines := file.read_text().splitlines()) < 2:  # noqa: ASYNC110
+            while not file.exists() or len(lines := file.read_text().splitlines()) < 2:  # noqa: ASYNC110 - a file tells nobody
                 await asyncio.sleep(0.05)
         return lines[0], lines[1]
 

@@ -87,7 +87,7 @@ async def test_random_documents_are_answered_alike(
 ) -> None:
     """The same document gives the same data and the same errors, in the same order of fields."""
     chance = random.Random(root)  # noqa: S311 - repeatable, not secret
-    kind: Any = get_named_type(schema._schema.query_type.fields[root].type)  # type: ignore[union-attr]
+    kind: Any = get_named_type(schema._schema.query_type.fields[root].type)  # type: ignore[union-attr]  # a schema has a query type
     for _ in range(ROUNDS):
         query = f"{{ {root} {{ {document(kind, chance, DEPTH)} }} }}"
         short, long = await answer(schema, world, ada, query), await answer(reference, world, ada, query)

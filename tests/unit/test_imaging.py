@@ -308,7 +308,7 @@ async def test_a_palette_with_a_transparent_colour_stays_transparent(imaging: Pi
     picture = (await variants_of(imaging, pictures.palette_png())).pictures[VariantSize.THUMBNAIL]
     image = opened(picture).convert("RGBA")
     assert is_close(image.getpixel((25, 18)), (*RED, 255))
-    assert image.getpixel((75, 56))[3:] == (0,)  # type: ignore[index]
+    assert image.getpixel((75, 56))[3:] == (0,)  # type: ignore[index]  # a pixel of four bands is a tuple
 
 
 async def test_the_placeholder_is_a_thumbhash(imaging: PillowImaging) -> None:

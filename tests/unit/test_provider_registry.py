@@ -48,7 +48,7 @@ async def test_an_unusable_provider_fails_in_words() -> None:
 
 
 async def _usable(provider: object) -> None:
-    usable(provider)  # type: ignore[arg-type]
+    usable(provider)  # type: ignore[arg-type]  # whatever provider a test has
 
 
 def test_access_does_not_show_its_key() -> None:

@@ -27,7 +27,7 @@ def b64(data: bytes) -> str:
 
 def asked(model: str, prompt: str = "A fox", *, index: int = 0, **options: object) -> PictureRequest:
     """A request for one picture, without references."""
-    return PictureRequest(model, prompt, replace(ImageOptions(), **options), index)  # type: ignore[arg-type]
+    return PictureRequest(model, prompt, replace(ImageOptions(), **options), index)  # type: ignore[arg-type]  # options by name
 
 
 FACE = Reference("Ada", ReferenceRole.FACE, "1" * 64, EncodedPicture(RED, "image/png", 8, 8))
