@@ -14,7 +14,7 @@ from domain.generation_events import GenerationEvents
 from domain.generation_jobs import GenerationJobs
 from domain.generation_requests import GenerationRequests
 from domain.identities import Identities
-from domain.library import PictureLibrary
+from domain.picture_store import PictureStore
 from domain.pictures import PictureLimits
 from domain.ports import ObjectStore
 from domain.prompts import Prompts
@@ -97,7 +97,7 @@ def compose(settings: Settings) -> Atelier:
     objects = _object_store(settings, clock)
     providers = _providers(settings)
     limits = PictureLimits(settings.max_picture_bytes, settings.max_picture_pixels)
-    library = PictureLibrary(objects, PillowImaging(), limits)
+    library = PictureStore(objects, PillowImaging(), limits)
     hub = Hub(unit_of_work, BUS_POLL_S)
     events = GenerationEvents(unit_of_work, hub, clock)
     calls = ProviderCalls(

@@ -6,11 +6,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4, uuid5
 
-from domain.errors import Conflict, InvalidInput, NotFound, Unauthenticated
+from domain.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
 from domain.ports import Clock, PasswordHasher, TokenIssuer, TokenVerifier
 from domain.repositories import UnitOfWork, UnitOfWorkFactory
 from domain.tokens import TokenClaims
-from domain.users import Community, Role, User, Viewer
+from domain.users import Community, Role, User, Viewer, checked_time_zone
 
 MIN_PASSWORD_CHARS = 8
 MAX_PASSWORD_CHARS = 1_000
@@ -95,7 +95,15 @@ class Accounts:
         return [viewer.user, *(user for user in tests if user.id != viewer.id)]
 
     async def create(
-        self, *, email: str, name: str, community: str, password: str | None, role: Role, is_test: bool = False
+        self,
+        *,
+        email: str,
+        name: str,
+        community: str,
+        password: str | None,
+        role: Role,
+        is_test: bool = False,
+        is_operator: bool = False,
     ) -> User:
         """A new user; the community is made when there is none of that name. Raises InvalidInput, Conflict."""
         email = _normal(email)
@@ -107,9 +115,28 @@ class Accounts:
         async with self._unit_of_work() as work:
             home = await self._community(work, community)
             user = self._new(home.id, email, name.strip() or email.partition("@")[0], role, is_test=is_test)
-            await work.users.add(user, hashed)
+            await work.users.add(replace(user, is_operator=is_operator), hashed)
             await work.commit()
         return user
+
+    async def update_community(
+        self, viewer: Viewer, *, name: str | None = None, time_zone: str | None = None
+    ) -> Community:
+        """Rename the viewer's community, or let its months begin by another time zone. Raises Forbidden, InvalidInput."""
+        if not viewer.is_admin:
+            raise Forbidden("Only an admin of the community may change it")
+        if name is not None and not 0 < len(name.strip()) <= MAX_NAME_CHARS:
+            raise InvalidInput(f"Name must be 1 to {MAX_NAME_CHARS} characters", "name")
+        async with self._unit_of_work() as work:
+            before = await work.users.community(viewer.user.community_id, for_update=True)
+            after = replace(
+                before,
+                name=before.name if name is None else name.strip(),
+                time_zone=before.time_zone if time_zone is None else checked_time_zone(time_zone),
+            )
+            await work.users.update_community(after)
+            await work.commit()
+        return after
 
     async def _community(self, work: UnitOfWork, name: str) -> Community:
         found = await work.users.community_named(name)

@@ -5,6 +5,8 @@ DomainError
 ├── NotFound            no such object, or not one the viewer may see
 ├── Conflict            the object's present state forbids it
 ├── LimitReached        a fixed number of things is already there
+├── QuotaExceeded       the month's quota doesn't allow it
+├── ImageInUse          something shows the image
 ├── InvalidImage        the bytes are not a picture we take
 ├── UnsupportedByModel  the chosen model can't do what is asked
 ├── ProviderUnusable    the chosen provider can't be called at all
@@ -20,7 +22,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from domain.images import ImageUses
     from domain.providers import ProviderKind
+    from domain.quotas import Quota
 
 
 class DomainError(Exception):
@@ -66,6 +70,22 @@ class LimitReached(DomainError):
     def __init__(self, message: str, limit: int) -> None:
         super().__init__(message)
         self.limit = limit
+
+
+class QuotaExceeded(DomainError):
+    """The month's quota doesn't allow it; `quota` is how it stands."""
+
+    def __init__(self, message: str, quota: "Quota") -> None:
+        super().__init__(message)
+        self.quota = quota
+
+
+class ImageInUse(DomainError):
+    """Something shows the image; `uses` are those that the viewer may see."""
+
+    def __init__(self, message: str, uses: "ImageUses") -> None:
+        super().__init__(message)
+        self.uses = uses
 
 
 class InvalidImageReason(StrEnum):

@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 from domain.errors import InvalidInput
@@ -13,10 +15,12 @@ from domain.generations import (
     cost_of,
     final_stage,
     final_state,
+    spent,
 )
 from domain.images import Image
 from domain.ports import Clock, EventBus
-from domain.repositories import UnitOfWorkFactory
+from domain.quotas import settle
+from domain.repositories import UnitOfWork, UnitOfWorkFactory
 from domain.users import Viewer
 
 _log = logging.getLogger(__name__)
@@ -34,7 +38,7 @@ class GenerationEvents:
         """Record one step, with the library image it brought. Of what has ended nothing is told; its image is kept."""
         async with self._unit_of_work() as work:
             if image:
-                await work.images.add(image)
+                await _add(work, image, self._clock.now())
             event = await work.generations.append(generation.id, self._clock.now(), draft)
             await work.commit()
         self._publish(event)
@@ -52,10 +56,12 @@ class GenerationEvents:
                 final_stage(state, len(images), generation.options.n),
                 failure=unprepared[0] if unprepared else None,
             )
-            cost = cost_of(await work.generations.attempts_of([generation.id]))
-            event = await work.generations.finish(generation.id, now, draft, failures, cost)
-            if event and images and generation.save_to_identity and generation.identity_id:
-                await work.identities.set_image(generation.identity_id, images[0].id, now)
+            attempts = await work.generations.attempts_of([generation.id])
+            event = await work.generations.finish(generation.id, now, draft, failures, cost_of(attempts))
+            if event and images:
+                await _show(work, generation, images[0], now)
+            if event:
+                await settle(work, generation, len(images), spent(attempts, generation), now)
             await work.commit()
         self._publish(event)
 
@@ -93,3 +99,17 @@ class GenerationEvents:
                 yield event
         finally:
             await events.aclose()
+
+
+async def _add(work: UnitOfWork, image: Image, now: datetime) -> None:
+    picture = await work.pictures.keep(image.community_id, image.picture)
+    if not await work.images.add(replace(image, picture=picture)):
+        await work.pictures.release(picture, now)
+
+
+async def _show(work: UnitOfWork, generation: Generation, image: Image, now: datetime) -> None:
+    """Put the image where the request wanted it: identities and steps that are gone by now are passed over."""
+    if generation.save_to_identity and generation.identity_id:
+        await work.identities.set_image(generation.identity_id, image.id, now)
+    if generation.step_id:
+        await work.wizards.set_background(generation.step_id, image.id)

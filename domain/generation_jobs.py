@@ -19,7 +19,7 @@ from domain.generations import (
     PinnedReference,
 )
 from domain.images import Image, ImageSource, Recipe, shown_filename
-from domain.library import MADE_LIMITS, PictureLibrary
+from domain.picture_store import MADE_LIMITS, PictureStore
 from domain.pictures import Picture
 from domain.ports import Clock
 from domain.provider_calls import PictureNotMade, ProviderCalls, Receipt, staging
@@ -34,13 +34,13 @@ class GenerationJobs:
     def __init__(
         self,
         unit_of_work: UnitOfWorkFactory,
-        library: PictureLibrary,
+        pictures: PictureStore,
         events: GenerationEvents,
         calls: ProviderCalls,
         clock: Clock,
     ) -> None:
         self._unit_of_work = unit_of_work
-        self._library = library
+        self._pictures = pictures
         self._events = events
         self._calls = calls
         self._clock = clock
@@ -98,7 +98,7 @@ class GenerationJobs:
     async def _end(self, generation: Generation, *unprepared: GenerationFailure) -> None:
         """Record the outcome, and remove what only the work needed: copies of people's photos above all."""
         await self._events.end(generation, unprepared)
-        await self._library.discard_folder(f"{staging(generation)}/")
+        await self._pictures.discard_folder(f"{staging(generation)}/")
 
     async def _running(self, id: UUID) -> Generation | None:
         async with self._unit_of_work(read_only=True) as work:
@@ -134,9 +134,9 @@ class GenerationJobs:
         for slot in slots:
             if slot.picture is None:
                 continue
-            read = partial(self._library.objects.get, slot.picture.key, MADE_LIMITS.max_bytes)
+            read = partial(self._pictures.objects.get, slot.picture.key, MADE_LIMITS.max_bytes)
             data = await self._calls.persistently(read)
-            copy = await self._library.imaging.for_provider(data, REFERENCE_SIDE_PX)
+            copy = await self._pictures.imaging.for_provider(data, REFERENCE_SIDE_PX)
             pin = PinnedReference(
                 key=f"{staging(generation)}/reference-{slot.order}",
                 sha256=slot.picture.sha256,
@@ -146,7 +146,7 @@ class GenerationJobs:
                 width_px=copy.width_px,
                 height_px=copy.height_px,
             )
-            write = partial(self._library.objects.put, pin.key, copy.data, copy.media_type)
+            write = partial(self._pictures.objects.put, pin.key, copy.data, copy.media_type)
             await self._calls.persistently(write)
             pinned.append(pin)
         if not pinned:
@@ -157,20 +157,20 @@ class GenerationJobs:
 
     async def _keep(self, generation: Generation, index: int, receipt: Receipt) -> None:
         key = f"{staging(generation)}/{index}"
-        objects = self._library.objects
+        objects = self._pictures.objects
         data = await self._calls.persistently(lambda: objects.get(key, MADE_LIMITS.max_bytes))
-        id = uuid5(generation.id, str(index))
         try:
-            picture = await self._calls.persistently(
-                lambda: self._library.store_made(generation.community_id, data, id)
-            )
+            await self._calls.persistently(lambda: self._store(generation, index, data, receipt))
         except InvalidImage:
             raise PictureNotMade(failure(FailureCode.BAD_RESPONSE, is_charged=True)) from None
-        image = self._image(generation, index, id, picture, receipt)
-        done = EventDraft(index=index, stage=f"Picture {index + 1} of {generation.options.n} is done", image_id=id)
-        await self._events.tell(generation, done, image)
 
-    def _image(self, generation: Generation, index: int, id: UUID, picture: Picture, receipt: Receipt) -> Image:
+    async def _store(self, generation: Generation, index: int, data: bytes, receipt: Receipt) -> None:
+        async with self._pictures.storing_made(generation.community_id, data) as picture:
+            image = self._image(generation, index, picture, receipt)
+            stage = f"Picture {index + 1} of {generation.options.n} is done"
+            await self._events.tell(generation, EventDraft(index=index, stage=stage, image_id=image.id), image)
+
+    def _image(self, generation: Generation, index: int, picture: Picture, receipt: Receipt) -> Image:
         name = generation.identity["name"] if generation.identity else "picture"
         recipe = Recipe(
             prompt=generation.prompt,
@@ -186,7 +186,7 @@ class GenerationJobs:
             parent_image_id=generation.parent_image_id,
         )
         return Image(
-            id=id,
+            id=uuid5(generation.id, str(index)),
             community_id=generation.community_id,
             owner_id=generation.owner_id,
             source=ImageSource.GENERATED,
@@ -197,4 +197,6 @@ class GenerationJobs:
             generation_id=generation.id,
             generation_index=index,
             created_at=self._clock.now(),
+            tags=generation.tags,
+            prompt_id=generation.prompt_id,
         )

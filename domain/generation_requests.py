@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from uuid import UUID, uuid4
 
-from domain.errors import Conflict, FieldProblem, InvalidInput, UnsupportedByModel
+from domain.errors import Conflict, DomainError, FieldProblem, InvalidInput, UnsupportedByModel
 from domain.generations import (
     STAGES,
     EventDraft,
@@ -16,13 +16,26 @@ from domain.generations import (
     GenerationState,
     IdempotencyKeyTaken,
 )
-from domain.identities import Identity, readiness
+from domain.identities import Identity, Readiness, readiness
+from domain.images import Image
 from domain.ports import Clock, ObjectStore
-from domain.prompts import MAX_PROMPT_CHARS, PromptType, StructuredPrompt, rendered_for_identity
-from domain.providers import ImageModel, ImageOptions, ImageProvider, ProviderKind, check_offered, check_options, usable
+from domain.prompts import MAX_PROMPT_CHARS, PromptType, StructuredPrompt, rendered_for
+from domain.providers import (
+    ImageModel,
+    ImageOptions,
+    ImageProvider,
+    OutputFormat,
+    ProviderKind,
+    check_offered,
+    check_options,
+    usable,
+)
+from domain.quotas import reserve, shortfalls
 from domain.reference_images import ReferenceImage
 from domain.repositories import UnitOfWork, UnitOfWorkFactory
+from domain.tags import Tag, checked_tags
 from domain.users import User, Viewer
+from domain.wizards import require_admin
 
 _log = logging.getLogger(__name__)
 
@@ -31,28 +44,40 @@ MAX_KEY_CHARS = 255
 
 @dataclass(frozen=True, slots=True)
 class GenerateImage:
-    """What a caller asks for. Of identity, prompt and structured prompt one is needed; the others say more."""
+    """What a caller asks for. Of identity, prompt, structured prompt and parent one is needed; the others say more.
+
+    What isn't given is taken from the parent's recipe, where there is one that the viewer may see.
+    """
 
     identity_id: UUID | None = None
+    step_id: UUID | None = None
     prompt: str | None = None
     structured_prompt: StructuredPrompt | None = None
     additional_prompt: str = ""
     provider: ProviderKind | None = None
     model: str | None = None
     options: ImageOptions = field(default_factory=ImageOptions)
+    tags: tuple[Tag, ...] = ()
     parent_image_id: UUID | None = None
     save_to_identity: bool = False
     idempotency_key: str | None = None
 
+    @property
+    def says_nothing(self) -> bool:
+        """Whether only the parent can tell what to make."""
+        return self.identity_id is None and self.prompt is None and self.structured_prompt is None
+
     def check(self) -> None:
         """Raises InvalidInput for texts that contradict each other, are missing, or are too long."""
+        checked_tags(self.tags)
         if self.structured_prompt:
             self.structured_prompt.check()
         problems = []
         if self.prompt is not None and self.structured_prompt:
             problems.append(FieldProblem(("prompt",), "Give prompt or structuredPrompt, not both"))
-        if self.identity_id is None and self.prompt is None and not self.structured_prompt:
-            problems.append(FieldProblem(("identityId",), "Give one of identityId, prompt and structuredPrompt"))
+        if self.says_nothing and self.parent_image_id is None:
+            message = "Give one of identityId, prompt, structuredPrompt and parentImageId"
+            problems.append(FieldProblem(("identityId",), message))
         if self.prompt is not None and not 0 < len(self.prompt.strip()) <= MAX_PROMPT_CHARS:
             problems.append(FieldProblem(("prompt",), f"Prompt must be 1 to {MAX_PROMPT_CHARS:,} characters"))
         if len(self.additional_prompt) > MAX_PROMPT_CHARS:
@@ -61,8 +86,6 @@ class GenerateImage:
         if self.options.size and (self.options.aspect_ratio or self.options.resolution):
             message = "Give size, or aspectRatio and resolution: they may contradict each other"
             problems.append(FieldProblem(("options", "size"), message))
-        if self.save_to_identity and self.identity_id is None:
-            problems.append(FieldProblem(("saveToIdentity",), "There is no identity to save to: give identityId"))
         if self.idempotency_key is not None and not 0 < len(self.idempotency_key) <= MAX_KEY_CHARS:
             problems.append(FieldProblem(("idempotencyKey",), f"The key must be 1 to {MAX_KEY_CHARS} characters"))
         if problems:
@@ -75,15 +98,44 @@ class GenerateImage:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sources:
-    """What the request refers to, as the database has it."""
+class _Text:
+    """What a provider is told, and the version of the template it comes from."""
+
+    prompt: str
+    prompt_id: UUID | None = None
+    prompt_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """Whom the pictures are for and of, as the database has it."""
 
     owner: User
-    identity: Identity | None
-    references: list[ReferenceImage]
-    prompt: str
-    prompt_version: int | None
-    expected_s: float | None
+    identity: Identity | None = None
+    references: tuple[ReferenceImage, ...] = ()
+    readiness: Readiness = field(default_factory=Readiness)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A generation that could be put in line, and what is only asked about it beforehand."""
+
+    generation: Generation
+    subject: _Subject
+    basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationEstimate:
+    """What a request would cost (micro-USD), on what ground, and take (seconds), and what stands against it."""
+
+    cost_micro_usd: int | None
+    basis: str
+    seconds: int | None
+    problems: tuple[str, ...]
+
+
+NO_PRICE = "No price is known."
 
 
 class GenerationRequests:
@@ -109,28 +161,80 @@ class GenerationRequests:
     async def ask(self, viewer: Viewer, wish: GenerateImage) -> Generation:
         """Put a generation in line. The same idempotency key with the same input answers with the first one.
 
-        Raises InvalidInput, NotFound, Conflict, UnsupportedByModel, ProviderUnusable, StoreUnavailable.
+        Raises InvalidInput, NotFound, Conflict, Forbidden, UnsupportedByModel, ProviderUnusable, QuotaExceeded,
+        StoreUnavailable.
         """
         wish.check()
         async with self._unit_of_work(read_only=True) as work:
             before = await self._asked_before(work, viewer, wish)
             if before:
                 return before
-            provider, model = self._chosen(wish)
-            sources = await self._sources(work, viewer, wish, provider, model)
+            prepared = await self._prepared(work, viewer, wish)
+        await self._check_readable(prepared.subject.references)
+        return await self._enqueue(viewer, wish, prepared.generation)
+
+    async def estimate(self, viewer: Viewer, wish: GenerateImage) -> GenerationEstimate:
+        """What asking for it would cost and meet with; nothing is put in line, and nothing raised but told."""
+        try:
+            wish.check()
+            async with self._unit_of_work(read_only=True) as work:
+                prepared = await self._prepared(work, viewer, wish)
+                short = await shortfalls(work, prepared.generation, self._clock.now())
+            await self._check_readable(prepared.subject.references)
+        except DomainError as error:
+            return GenerationEstimate(None, NO_PRICE, None, (error.message,))
+        generation = prepared.generation
+        seconds = None if generation.expected_s is None else round(generation.expected_s)
+        problems = (*short, *prepared.subject.readiness.warnings)
+        return GenerationEstimate(generation.estimated_cost_micro_usd, prepared.basis, seconds, problems)
+
+    async def _prepared(self, work: UnitOfWork, viewer: Viewer, asked: GenerateImage) -> _Prepared:
+        parent = await work.images.get_visible(viewer.scope, asked.parent_image_id) if asked.parent_image_id else None
+        wish = _inheriting(viewer, asked, parent)
+        if wish.save_to_identity and wish.identity_id is None:
+            raise InvalidInput("There is no identity to save to: give identityId", "saveToIdentity")
+        provider, model = self._chosen(wish)
+        subject = await self._subject(work, viewer, wish)
+        await _check_step(work, viewer, wish, subject)
+        text = _repeated(asked, parent) or await self._text(work, wish, subject)
         options = with_defaults(wish.options, model.defaults)
-        check_options(provider.kind, model, options, len(sources.references))
-        if len(sources.prompt) > model.max_prompt_chars:
-            raise UnsupportedByModel(
-                f"The prompt has {len(sources.prompt):,} characters; {model.name} takes {model.max_prompt_chars:,}",
-                provider=provider.kind,
-                model=model.id,
-                option="prompt",
-                supported=[f"1-{model.max_prompt_chars}"],
-            )
-        await self._check_readable(sources.references)
-        generation = self._drafted(viewer, wish, options, provider, model, sources)
-        return await self._enqueue(viewer, wish, generation)
+        check_options(provider.kind, model, options, len(subject.references))
+        _check_length(provider, model, text.prompt)
+        typical = await work.generations.typical_call(provider.kind, model.id)
+        price, basis = provider.price_micro_usd(model.id, options, len(subject.references)), "The provider's price."
+        if price is None:
+            price, basis = typical.cost_micro_usd, "The mean of this model's latest images here."
+        generation = Generation(
+            id=uuid4(),
+            community_id=subject.owner.community_id,
+            owner_id=subject.owner.id,
+            requested_by_id=viewer.id,
+            identity_id=wish.identity_id,
+            provider=provider.kind,
+            model=model.id,
+            prompt=text.prompt,
+            structured_prompt=wish.structured_prompt,
+            prompt_version=text.prompt_version,
+            identity=_snapshot(subject.identity) if subject.identity else None,
+            options=options,
+            parent_image_id=wish.parent_image_id,
+            save_to_identity=wish.save_to_identity,
+            idempotency_key=wish.idempotency_key,
+            input_hash=asked.fingerprint(),
+            state=GenerationState.QUEUED,
+            event_seq=0,
+            references=(),
+            failures=(),
+            expected_s=typical.seconds,
+            actual_cost_micro_usd=None,
+            created_at=self._clock.now(),
+            finished_at=None,
+            prompt_id=text.prompt_id,
+            step_id=wish.step_id,
+            tags=checked_tags(wish.tags),
+            estimated_cost_micro_usd=None if price is None else price * options.n,
+        )
+        return _Prepared(generation, subject, NO_PRICE if price is None else basis)
 
     def _chosen(self, wish: GenerateImage) -> tuple[ImageProvider, ImageModel]:
         kind = wish.provider or self._provider_of(wish.model) or self._default_provider
@@ -167,72 +271,34 @@ class GenerationRequests:
             raise Conflict("This idempotency key was used before with another input")
         return before
 
-    async def _sources(
-        self, work: UnitOfWork, viewer: Viewer, wish: GenerateImage, provider: ImageProvider, model: ImageModel
-    ) -> _Sources:
-        if wish.parent_image_id:
-            await work.images.get_visible(viewer.scope, wish.parent_image_id)
-        expected_s = await work.generations.typical_seconds(provider.kind, model.id)
+    async def _subject(self, work: UnitOfWork, viewer: Viewer, wish: GenerateImage) -> _Subject:
         if wish.identity_id is None:
-            words = wish.structured_prompt.rendered() if wish.structured_prompt else (wish.prompt or "").strip()
-            prompt = "\n".join(text for text in (words, wish.additional_prompt.strip()) if text)
-            return _Sources(viewer.user, None, [], prompt, None, expected_s)
+            return _Subject(viewer.user)
         identity = await work.identities.get(viewer.scope, wish.identity_id)
         # The owner follows from the identity, so nobody's face can get onto somebody else's identity.
         owner = await work.users.acted_for(viewer, identity.user_id)
-        references = list(await work.reference_images.of_users([owner.id]))
-        blockers = readiness(identity, references).blockers
-        if blockers:
-            raise InvalidInput("; ".join(blockers), "identityId")
-        template = await work.prompts.active(owner.community_id, PromptType.IMAGE_GENERATION)
-        texts = (wish.prompt or "", wish.additional_prompt)
-        prompt = rendered_for_identity(template, owner, identity, texts, wish.structured_prompt)
-        pictured = [reference for reference in references if reference.picture]
-        return _Sources(owner, identity, pictured, prompt, template.version, expected_s)
+        slots = await work.reference_images.of_users([owner.id])
+        ready = readiness(identity, slots)
+        if ready.blockers:
+            raise InvalidInput("; ".join(ready.blockers), "identityId")
+        return _Subject(owner, identity, tuple(slot for slot in slots if slot.picture), ready)
 
-    async def _check_readable(self, references: list[ReferenceImage]) -> None:
+    async def _text(self, work: UnitOfWork, wish: GenerateImage, subject: _Subject) -> _Text:
+        if subject.identity is None:
+            words = wish.structured_prompt.rendered() if wish.structured_prompt else (wish.prompt or "").strip()
+            return _Text(_joined(words, wish.additional_prompt))
+        template = await work.prompts.active(subject.owner.community_id, PromptType.IMAGE_GENERATION)
+        texts = (wish.prompt or "", wish.additional_prompt)
+        prompt = rendered_for(template.body, subject.owner, subject.identity, texts, wish.structured_prompt)
+        return _Text(prompt, template.id, template.version)
+
+    async def _check_readable(self, references: tuple[ReferenceImage, ...]) -> None:
         pictured = [(reference, reference.picture) for reference in references if reference.picture]
         found = await asyncio.gather(*(self._objects.exists(picture.key) for _, picture in pictured))
         for (reference, _), exists in zip(pictured, found, strict=True):
             if not exists:
                 message = f"Reference image {reference.order} can't be read. Upload it again."
                 raise InvalidInput(message, "identityId")
-
-    def _drafted(
-        self,
-        viewer: Viewer,
-        wish: GenerateImage,
-        options: ImageOptions,
-        provider: ImageProvider,
-        model: ImageModel,
-        sources: _Sources,
-    ) -> Generation:
-        return Generation(
-            id=uuid4(),
-            community_id=sources.owner.community_id,
-            owner_id=sources.owner.id,
-            requested_by_id=viewer.id,
-            identity_id=sources.identity.id if sources.identity else None,
-            provider=provider.kind,
-            model=model.id,
-            prompt=sources.prompt,
-            structured_prompt=wish.structured_prompt,
-            prompt_version=sources.prompt_version,
-            identity=_snapshot(sources.identity) if sources.identity else None,
-            options=options,
-            parent_image_id=wish.parent_image_id,
-            save_to_identity=wish.save_to_identity,
-            idempotency_key=wish.idempotency_key,
-            input_hash=wish.fingerprint(),
-            state=GenerationState.QUEUED,
-            event_seq=0,
-            references=(),
-            failures=(),
-            expected_s=sources.expected_s,
-            actual_cost_micro_usd=None,
-            created_at=self._clock.now(),
-            finished_at=None,
-        )
 
     async def _enqueue(self, viewer: Viewer, wish: GenerateImage, generation: Generation) -> Generation:
         try:
@@ -241,6 +307,7 @@ class GenerationRequests:
                 queued = EventDraft(GenerationState.QUEUED, STAGES[GenerationState.QUEUED])
                 await work.generations.append(generation.id, generation.created_at, queued)
                 await work.jobs.enqueue_generation(generation)
+                await reserve(work, generation, generation.created_at)
                 await work.commit()
         except IdempotencyKeyTaken:
             # Another call with this key was faster: asked again, its generation is the answer.
@@ -260,12 +327,74 @@ class GenerationRequests:
         return replace(generation, event_seq=1)
 
 
-def with_defaults(options: ImageOptions, defaults: ImageOptions) -> ImageOptions:
-    """The options asked for, and the model's own where nothing was asked for.
+async def _check_step(work: UnitOfWork, viewer: Viewer, wish: GenerateImage, subject: _Subject) -> None:
+    if wish.step_id is None:
+        return
+    require_admin(viewer)
+    await work.wizards.get_step(viewer.user.community_id, wish.step_id)
+    if subject.owner.id != viewer.id:
+        # The whole community will see it; to show somebody's face to all is theirs to allow.
+        raise InvalidInput("A step's background shows an identity of your own, or none", "stepId")
 
-    A size says everything about the shape: the default ratio and resolution then stay out of it.
+
+def _check_length(provider: ImageProvider, model: ImageModel, prompt: str) -> None:
+    if len(prompt) > model.max_prompt_chars:
+        raise UnsupportedByModel(
+            f"The prompt has {len(prompt):,} characters; {model.name} takes {model.max_prompt_chars:,}",
+            provider=provider.kind,
+            model=model.id,
+            option="prompt",
+            supported=[f"1-{model.max_prompt_chars}"],
+        )
+
+
+def _inheriting(viewer: Viewer, wish: GenerateImage, parent: Image | None) -> GenerateImage:
+    """The wish, with what it doesn't say taken from the parent's recipe. Raises InvalidInput when nothing says it."""
+    recipe = parent.recipe_for(viewer) if parent else None
+    if recipe is None:
+        if wish.says_nothing:
+            message = "That image has no recipe that you can repeat: give identityId, prompt or structuredPrompt"
+            raise InvalidInput(message, "parentImageId")
+        return wish
+    if wish.identity_id is None and recipe.identity is not None:
+        wish = replace(wish, identity_id=UUID(str(recipe.identity["id"])))
+    if wish.prompt is None and wish.structured_prompt is None:
+        wish = replace(wish, structured_prompt=recipe.structured_prompt)
+    if wish.provider in {None, recipe.provider} and wish.model in {None, recipe.model}:
+        # What another model makes of these options is not what the caller has seen.
+        options = with_defaults(wish.options, _options(recipe.options))
+        wish = replace(wish, provider=recipe.provider, model=recipe.model, options=options)
+    return wish
+
+
+def _options(stored: Mapping[str, object]) -> ImageOptions:
+    """A recipe's options as they were asked for."""
+    known: dict[str, object] = {part.name: stored.get(part.name) for part in fields(ImageOptions) if part.name != "n"}
+    if known["output_format"] is not None:
+        known["output_format"] = OutputFormat(str(known["output_format"]))
+    return replace(ImageOptions(), **known)  # type: ignore[arg-type]  # a recipe holds what ImageOptions held
+
+
+def _repeated(wish: GenerateImage, parent: Image | None) -> _Text | None:
+    """The parent's own prompt, word for word, when the wish says nothing else. The recipe was checked before."""
+    if parent is None or parent.recipe is None or not wish.says_nothing:
+        return None
+    prompt = _joined(parent.recipe.prompt, wish.additional_prompt)
+    return _Text(prompt, parent.prompt_id, parent.recipe.prompt_version)
+
+
+def _joined(*texts: str) -> str:
+    return "\n".join(text.strip() for text in texts if text.strip())
+
+
+def with_defaults(options: ImageOptions, defaults: ImageOptions) -> ImageOptions:
+    """The options asked for, and the defaults where nothing was asked for.
+
+    A size says everything about the shape: the default ratio and resolution then stay out of it, and the other way.
     """
     shaped = {"aspect_ratio", "resolution"} if options.size else set()
+    if options.aspect_ratio or options.resolution:
+        shaped.add("size")
     missing = {
         part.name: getattr(defaults, part.name)
         for part in fields(options)

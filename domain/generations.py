@@ -16,6 +16,7 @@ from domain.failures import REFUSALS, GenerationFailure
 from domain.pictures import Picture
 from domain.prompts import StructuredPrompt
 from domain.providers import ImageOptions, ProviderKind, ReferenceRole
+from domain.tags import Tag
 
 
 class GenerationState(StrEnum):
@@ -71,7 +72,10 @@ class PinnedReference:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One request for pictures. `prompt` is what the provider is told; `identity` is a snapshot for the recipe."""
+    """One request for pictures. `prompt` is what the provider is told; `identity` is a snapshot for the recipe.
+
+    `tags` are those that the images get, `step_id` the step whose background the first one becomes.
+    """
 
     id: UUID
     community_id: UUID
@@ -97,6 +101,10 @@ class Generation:
     actual_cost_micro_usd: int | None
     created_at: datetime
     finished_at: datetime | None
+    prompt_id: UUID | None = None
+    step_id: UUID | None = None
+    tags: tuple[Tag, ...] = ()
+    estimated_cost_micro_usd: int | None = None
 
     def seconds_left(self, now: datetime) -> int | None:
         """An estimate from the measured times of this model; None when there is none or nothing is left to wait for."""
@@ -207,6 +215,21 @@ def cost_of(attempts: Sequence[Attempt]) -> int | None:
     """What the calls cost in micro-USD, as far as providers told; None when none did."""
     costs = [attempt.cost_micro_usd for attempt in attempts if attempt.cost_micro_usd is not None]
     return sum(costs) if costs else None
+
+
+def spent(attempts: Sequence[Attempt], generation: Generation) -> int:
+    """What the calls cost in micro-USD; one that was paid for without a word of the price counts as was estimated."""
+    price = (generation.estimated_cost_micro_usd or 0) // generation.options.n
+    paid = [attempt for attempt in attempts if attempt.is_charged or attempt.outcome == SUCCEEDED]
+    return sum(price if attempt.cost_micro_usd is None else attempt.cost_micro_usd for attempt in paid)
+
+
+@dataclass(frozen=True, slots=True)
+class TypicalCall:
+    """The means of a model's latest successful calls; None where nothing was measured."""
+
+    seconds: float | None = None
+    cost_micro_usd: int | None = None
 
 
 class IdempotencyKeyTaken(Exception):

@@ -1,12 +1,13 @@
 """Identities: the personas a person wants to be pictured as, each with a portrait from the image library."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID, uuid4
 
 from domain.errors import FieldProblem, InvalidInput, LimitReached
 from domain.images import Image, new_upload
-from domain.library import PictureLibrary
+from domain.picture_store import PictureStore
 from domain.pictures import UploadedFile
 from domain.ports import Clock
 from domain.providers import ReferenceRole
@@ -105,8 +106,8 @@ def _stripped(text: str | None) -> str | None:
 class Readiness:
     """What is missing (`blockers`) or weak (`warnings`) before money is spent on a picture of the identity."""
 
-    blockers: tuple[str, ...]
-    warnings: tuple[str, ...]
+    blockers: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def is_ready(self) -> bool:
@@ -119,7 +120,7 @@ class Readiness:
         return self.blockers + self.warnings
 
 
-def readiness(identity: Identity, references: list[ReferenceImage]) -> Readiness:
+def readiness(identity: Identity, references: Sequence[ReferenceImage]) -> Readiness:
     """Judge an identity by its words and its owner's reference images."""
     pictures = {reference.order: reference.picture for reference in references if reference.picture}
     blockers = [] if pictures else ["Upload at least one reference image"]
@@ -140,9 +141,9 @@ def readiness(identity: Identity, references: list[ReferenceImage]) -> Readiness
 class Identities:
     """What people do with their identities."""
 
-    def __init__(self, unit_of_work: UnitOfWorkFactory, library: PictureLibrary, clock: Clock) -> None:
+    def __init__(self, unit_of_work: UnitOfWorkFactory, pictures: PictureStore, clock: Clock) -> None:
         self._unit_of_work = unit_of_work
-        self._library = library
+        self._pictures = pictures
         self._clock = clock
 
     async def create(self, viewer: Viewer, text: IdentityText, user_id: UUID | None = None) -> Identity:
@@ -201,9 +202,8 @@ class Identities:
             raise InvalidInput("No image file provided", "file")
         async with self._unit_of_work(read_only=True) as work:
             found = await work.identities.get(viewer.scope, id)
-        picture = await self._library.store(found.community_id, "images", file)
-        image = new_upload(found.community_id, found.user_id, picture, file.filename, self._clock.now())
-        async with self._library.kept_if_committed(picture):
+        async with self._pictures.storing(found.community_id, file) as picture:
+            image = new_upload(found.community_id, found.user_id, picture, file.filename, self._clock.now())
             return await self._set_portrait(viewer, id, image.id, add=image)
 
     async def save_portrait(self, viewer: Viewer, id: UUID, image_id: UUID) -> Identity:
@@ -220,9 +220,10 @@ class Identities:
         async with self._unit_of_work() as work:
             before = await work.identities.get(viewer.scope, id, for_update=True)
             if add:
-                await work.images.add(add)
+                kept = await work.pictures.keep(add.community_id, add.picture)
+                await work.images.add(replace(add, picture=kept))
             elif image_id:
-                await work.images.get_visible(viewer.scope, image_id)
+                await work.images.get_visible(viewer.scope, image_id, for_use=True)
             after = replace(before, image_id=image_id, updated_at=self._clock.now())
             await work.identities.update(after)
             await work.commit()

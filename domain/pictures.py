@@ -109,9 +109,9 @@ class UploadedFile:
     body: BinaryIO
 
 
-def picture_key(community_id: UUID, folder: str, media_type: str, id: UUID | None = None) -> str:
+def picture_key(community_id: UUID, media_type: str) -> str:
     """A new object key such as `{community}/images/{uuid}.png`."""
-    return f"{community_id}/{folder}/{id or uuid4()}.{MEDIA_TYPES[media_type]}"
+    return f"{community_id}/images/{uuid4()}.{MEDIA_TYPES[media_type]}"
 
 
 def variant_key(original_key: str, size: VariantSize, media_type: str) -> str:

@@ -77,6 +77,13 @@ class EventBus(Protocol):
         """Every event numbered above `after`, each once and in order; ends after the terminal one."""
 
 
+class JobMonitor(Protocol):
+    """What the job engine knows of jobs."""
+
+    async def unfinished(self, generation_ids: Sequence[UUID]) -> set[UUID]:
+        """Those of the generations whose job waits, runs, or will be taken up again."""
+
+
 class PasswordHasher(Protocol):
     """Passwords as the database keeps them; slow on purpose, so never on the event loop."""
 

@@ -99,17 +99,13 @@ class Prompt:
     author_id: UUID | None
     created_at: datetime
 
-    def render(self, context: Mapping[ContextKey, str]) -> str:
-        """The body with its placeholders filled; values are put in as they are, never read for placeholders."""
-        return render(self.body, context)
-
 
 class VersionTaken(Exception):
     """The database's unique (community, type, version) key refused the row; raised by the repository."""
 
 
 def render(body: str, context: Mapping[ContextKey, str]) -> str:
-    """A checked body with its placeholders filled."""
+    """A checked body with its placeholders filled; values are put in as they are, never read for placeholders."""
     pieces = []
     for literal, key, _, _ in Formatter().parse(body):
         pieces.append(literal)
@@ -166,14 +162,14 @@ def context_of(
     }
 
 
-def rendered_for_identity(
-    prompt: Prompt, owner: User, identity: "Identity", texts: tuple[str, ...], structured: StructuredPrompt | None
+def rendered_for(
+    body: str, owner: User, identity: "Identity | None", texts: tuple[str, ...], structured: StructuredPrompt | None
 ) -> str:
-    """What a provider is told for an identity. A structured prompt the body has no place for joins the other texts."""
-    if structured and ContextKey.STRUCTURED_PROMPT.value.lower() not in _placeholders(prompt.body):
+    """What a provider is told. A structured prompt that the body has no place for joins the other texts."""
+    if structured and ContextKey.STRUCTURED_PROMPT.value.lower() not in _placeholders(body):
         texts = (*texts, structured.rendered())
     additional = "\n".join(text.strip() for text in texts if text.strip())
-    return prompt.render(context_of(owner.name, identity, additional, structured))
+    return render(body, context_of(owner.name, identity, additional, structured))
 
 
 class Prompts:
@@ -238,13 +234,25 @@ class Prompts:
             await work.commit()
         return after
 
-    async def preview(self, viewer: Viewer, body: str, type: PromptType, identity_id: UUID | None) -> str:
+    async def preview(
+        self,
+        viewer: Viewer,
+        body: str,
+        type: PromptType,
+        identity_id: UUID | None = None,
+        structured: StructuredPrompt | None = None,
+        additional: str = "",
+    ) -> str:
         """What the body would become, for a real identity when one is named. Raises NotFound, InvalidInput."""
         check_body(body, type)
+        if structured:
+            structured.check()
+        if len(additional) > MAX_PROMPT_CHARS:
+            raise InvalidInput(f"Additional prompt must be at most {MAX_PROMPT_CHARS:,} characters", "additionalPrompt")
         async with self._unit_of_work(read_only=True) as work:
             identity = await work.identities.get(viewer.scope, identity_id) if identity_id else None
             owner = await work.users.acted_for(viewer, identity.user_id if identity else None)
-        return render(body, context_of(owner.name, identity))
+        return rendered_for(body, owner, identity, (additional,), structured)
 
 
 def _require_admin(viewer: Viewer) -> None:

@@ -16,7 +16,7 @@ from domain.errors import ObjectMissing, StoreUnavailable
 from domain.failures import FailureCode, GenerationFailure, failure
 from domain.generation_events import GenerationEvents
 from domain.generations import STARTED, SUCCEEDED, Attempt, EventDraft, Generation, RetryPolicy
-from domain.library import MADE_LIMITS, PictureLibrary
+from domain.picture_store import MADE_LIMITS, PictureStore
 from domain.pictures import EncodedPicture
 from domain.ports import Clock
 from domain.providers import (
@@ -92,7 +92,7 @@ class ProviderCalls:
         self,
         unit_of_work: UnitOfWorkFactory,
         providers: Mapping[ProviderKind, ImageProvider],
-        library: PictureLibrary,
+        pictures: PictureStore,
         events: GenerationEvents,
         clock: Clock,
         limits: CallLimits,
@@ -100,7 +100,7 @@ class ProviderCalls:
     ) -> None:
         self._unit_of_work = unit_of_work
         self._providers = providers
-        self._library = library
+        self._pictures = pictures
         self._events = events
         self._clock = clock
         self._limits = limits
@@ -117,9 +117,9 @@ class ProviderCalls:
 
     async def _staged(self, generation: Generation, index: int) -> Receipt | None:
         key = f"{staging(generation)}/{index}"
-        if not await self.persistently(lambda: self._library.objects.exists(key)):
+        if not await self.persistently(lambda: self._pictures.objects.exists(key)):
             return None
-        body = await self.persistently(lambda: self._library.objects.get(f"{key}.json", MADE_LIMITS.max_bytes))
+        body = await self.persistently(lambda: self._pictures.objects.get(f"{key}.json", MADE_LIMITS.max_bytes))
         return Receipt.from_json(body)
 
     async def _attempts_so_far(self, generation: Generation, index: int, receipt: Receipt | None) -> list[Attempt]:
@@ -171,7 +171,7 @@ class ProviderCalls:
         references = []
         for pin in generation.references:
             try:
-                data = await self.persistently(partial(self._library.objects.get, pin.key, MADE_LIMITS.max_bytes))
+                data = await self.persistently(partial(self._pictures.objects.get, pin.key, MADE_LIMITS.max_bytes))
             except ObjectMissing:
                 raise PictureNotMade(failure(FailureCode.REFERENCE_UNREADABLE)) from None
             picture = EncodedPicture(data, pin.media_type, pin.width_px, pin.height_px)
@@ -257,7 +257,7 @@ class ProviderCalls:
     async def _show_preview(self, generation: Generation, index: int, number: int, event: PreviewArrived) -> None:
         stem = f"{generation.community_id}/previews/{generation.id}/{index}-{number}-{uuid4().hex[:8]}"
         try:
-            preview = await self._library.store_preview(stem, event.data)
+            preview = await self._pictures.store_preview(stem, event.data)
             await self._events.tell(generation, EventDraft(index=index, stage=f"Preview {number}", preview=preview))
         except Exception:  # noqa: BLE001 - whatever it is, see below
             # A preview is a courtesy: a broken one, or a store or database that is away, must not cost the picture.
@@ -268,7 +268,7 @@ class ProviderCalls:
         self, generation: Generation, index: int, data: bytes, receipt: Receipt
     ) -> Receipt | GenerationFailure:
         """Store what was paid for. The receipt goes first: where the bytes are, it is there too."""
-        key, put = f"{staging(generation)}/{index}", self._library.objects.put
+        key, put = f"{staging(generation)}/{index}", self._pictures.objects.put
         try:
             await self.persistently(lambda: put(f"{key}.json", receipt.to_json(), "application/json"))
             await self.persistently(lambda: put(key, data, "application/octet-stream"))

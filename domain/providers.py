@@ -192,6 +192,9 @@ class ImageProvider(Protocol):
     def problem(self) -> str | None:
         """Why it can't be used as configured (in words), or None."""
 
+    def price_micro_usd(self, model: str, options: ImageOptions, references: int) -> int | None:
+        """What one picture will cost, about, in micro-USD; None where the vendor has no price that can be told."""
+
     def generate(self, request: PictureRequest) -> AsyncGenerator[ProviderEvent, None]:
         """Ask for one picture, once: no retries inside. Closing the generator ends the call."""
 

@@ -5,11 +5,11 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 from domain.errors import Conflict, InvalidInput, LimitReached
-from domain.library import PictureLibrary
+from domain.picture_store import PictureStore
 from domain.pictures import Picture, UploadedFile
 from domain.ports import Clock
 from domain.providers import ReferenceRole
-from domain.repositories import UnitOfWorkFactory
+from domain.repositories import UnitOfWork, UnitOfWorkFactory
 from domain.users import Viewer
 
 MAX_REFERENCE_IMAGES = 5
@@ -64,9 +64,9 @@ def free_order(taken: set[int], wanted: int | None) -> int:
 class ReferenceImages:
     """What people do with their reference images."""
 
-    def __init__(self, unit_of_work: UnitOfWorkFactory, library: PictureLibrary, clock: Clock) -> None:
+    def __init__(self, unit_of_work: UnitOfWorkFactory, pictures: PictureStore, clock: Clock) -> None:
         self._unit_of_work = unit_of_work
-        self._library = library
+        self._pictures = pictures
         self._clock = clock
 
     async def create(
@@ -88,12 +88,11 @@ class ReferenceImages:
             user = await work.users.acted_for(viewer, user_id)
             free_order(await work.reference_images.taken_orders(user.id), order)
         now = self._clock.now()
-        picture = await self._library.store(user.community_id, "references", file) if file else None
-        row = ReferenceImage(
-            uuid4(), user.community_id, user.id, name, 0, role, picture, created_at=now, updated_at=now
-        )
-        async with self._library.kept_if_committed(picture):
+        row = ReferenceImage(uuid4(), user.community_id, user.id, name, 0, role, None, created_at=now, updated_at=now)
+        if file is None:
             return await self._insert(row, order)
+        async with self._pictures.storing(user.community_id, file) as picture:
+            return await self._insert(replace(row, picture=picture), order)
 
     async def _insert(self, row: ReferenceImage, wanted: int | None) -> ReferenceImage:
         # Every lost race takes one slot, so this ends with a free slot or a typed refusal.
@@ -101,6 +100,8 @@ class ReferenceImages:
             async with self._unit_of_work() as work:
                 taken = await work.reference_images.taken_orders(row.user_id)
                 placed = replace(row, order=free_order(taken, wanted))
+                if row.picture:
+                    placed = replace(placed, picture=await work.pictures.keep(row.community_id, row.picture))
                 try:
                     await work.reference_images.add(placed)
                     await work.commit()
@@ -114,13 +115,15 @@ class ReferenceImages:
             raise InvalidInput("No image file provided", "file")
         async with self._unit_of_work(read_only=True) as work:
             found = await work.reference_images.get(viewer.scope, id)
-        picture = await self._library.store(found.community_id, "references", file)
-        async with self._library.kept_if_committed(picture), self._unit_of_work() as work:
+        now = self._clock.now()
+        async with self._pictures.storing(found.community_id, file) as picture, self._unit_of_work() as work:
             before = await work.reference_images.get(viewer.scope, id, for_update=True)
-            after = replace(before, picture=picture, updated_at=self._clock.now())
+            kept = await work.pictures.keep(before.community_id, picture)
+            after = replace(before, picture=kept, updated_at=now)
             await work.reference_images.update(after)
+            await _released(work, before, now)
             await work.commit()
-        await self._library.discard(before.picture)
+        await self._pictures.clear_away(before.picture)
         return after
 
     async def update(
@@ -154,5 +157,11 @@ class ReferenceImages:
         async with self._unit_of_work() as work:
             found = await work.reference_images.get(viewer.scope, id, for_update=True)
             await work.reference_images.delete(found.id)
+            await _released(work, found, self._clock.now())
             await work.commit()
-        await self._library.discard(found.picture)
+        await self._pictures.clear_away(found.picture)
+
+
+async def _released(work: UnitOfWork, slot: ReferenceImage, now: datetime) -> None:
+    if slot.picture:
+        await work.pictures.release(slot.picture, now)

@@ -15,14 +15,17 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from domain.failures import GenerationFailure
-    from domain.generations import Attempt, EventDraft, Generation, GenerationEvent, PinnedReference
+    from domain.generations import Attempt, EventDraft, Generation, GenerationEvent, PinnedReference, TypicalCall
     from domain.identities import Identity
-    from domain.images import Image, ImageScope
+    from domain.images import Acceptance, Image, ImageList, ImageUses
     from domain.pages import Page, PageRequest
+    from domain.pictures import Picture
     from domain.prompts import Prompt, PromptType
     from domain.providers import ProviderKind
+    from domain.quotas import Account, Allowance, Counter, Feature, Plan, QuotaUnit, UsageEvent
     from domain.reference_images import ReferenceImage
     from domain.users import Community, Role, Scope, User, Viewer
+    from domain.wizards import Step, Wizard
 
 
 class UserRepository(Protocol):
@@ -63,6 +66,12 @@ class UserRepository(Protocol):
 
     async def set_role(self, id: UUID, role: Role) -> None:
         """Give the user another role."""
+
+    async def community(self, id: UUID, *, for_update: bool = False) -> Community:
+        """One community, locked against others until the unit of work ends when asked for."""
+
+    async def update_community(self, community: Community) -> None:
+        """Store a community's new values."""
 
     async def communities(self, ids: Sequence[UUID]) -> Sequence[Community]:
         """The communities asked for."""
@@ -158,11 +167,29 @@ class PromptRepository(Protocol):
 class ImageRepository(Protocol):
     """Images of the library."""
 
-    async def add(self, image: Image) -> None:
-        """Store a new image; repeating one of a generation (same generation and index) changes nothing."""
+    async def add(self, image: Image) -> bool:
+        """Store a new image. Returns False, and stores nothing, when its generation's picture is there already."""
 
-    async def get_visible(self, scope: Scope, id: UUID) -> Image:
-        """One image in reach of the scope, or public in its community."""
+    async def get(self, scope: Scope, id: UUID, *, for_update: bool = False) -> Image:
+        """One image in reach of the scope, locked against others until the unit of work ends when asked for."""
+
+    async def get_visible(self, scope: Scope, id: UUID, *, for_update: bool = False, for_use: bool = False) -> Image:
+        """One image in reach of the scope, or public in its community.
+
+        `for_use` keeps it as it is until the unit of work ends, so that what is about to show it may.
+        """
+
+    async def update(self, image: Image) -> None:
+        """Store an image's new tags and whether it is public; nothing else of it ever changes."""
+
+    async def delete(self, id: UUID) -> None:
+        """Remove an image that nothing uses."""
+
+    async def uses_of(self, ids: Sequence[UUID]) -> dict[UUID, ImageUses]:
+        """What shows each image, of all users, in the order of their making; images without uses are left out."""
+
+    async def end_uses(self, id: UUID, but_of: UUID | None, at: datetime) -> None:
+        """Take the image from every step, and from every identity but those of the user `but_of`."""
 
     async def visible_by_ids(self, scope: Scope, ids: Sequence[UUID]) -> Sequence[Image]:
         """Those of the images in reach of the scope, or public in its community."""
@@ -173,11 +200,40 @@ class ImageRepository(Protocol):
     async def of_generations(self, generation_ids: Sequence[UUID]) -> Sequence[Image]:
         """What the generations made, by index."""
 
-    async def page(self, viewer: Viewer, scope: ImageScope, page: PageRequest) -> Page[Image]:
-        """The viewer's own images, or the community's public ones, the newest first; one statement."""
+    async def page(self, wanted: ImageList, page: PageRequest) -> Page[Image]:
+        """One page of a list, the newest first; one statement."""
 
-    async def count(self, viewer: Viewer, scope: ImageScope) -> int:
-        """How many images such a list has in all."""
+    async def count(self, wanted: ImageList) -> int:
+        """How many images a list has in all."""
+
+    async def acceptance(self, scope: Scope, prompt_ids: Sequence[UUID]) -> dict[UUID, Acceptance]:
+        """What became of the images that were made with each version, in reach of the scope."""
+
+
+class PictureRepository(Protocol):
+    """Which objects are in use, by how many rows, and which are to be removed. See `domain/picture_store.py`."""
+
+    async def doom(self, keys: Sequence[str], at: datetime) -> None:
+        """Note that the objects are to be removed, unless a picture takes them into use."""
+
+    async def keep(self, community_id: UUID, picture: Picture) -> Picture:
+        """Count one more user of the picture; its objects are no longer doomed.
+
+        When the community has a picture of the same bytes that one is counted and returned, and this one stays doomed.
+        Raises StoreUnavailable when storing took so long that its objects may be gone.
+        """
+
+    async def release(self, picture: Picture, at: datetime) -> None:
+        """Count one user less; with the last one its objects are doomed."""
+
+    async def doomed(self, keys: Sequence[str]) -> list[str]:
+        """Those of the keys that are doomed."""
+
+    async def doomed_before(self, moment: datetime, limit: int) -> list[str]:
+        """Some keys that were doomed before the moment, locked; what another unit of work has locked is left out."""
+
+    async def forget(self, keys: Sequence[str]) -> None:
+        """Note that the objects are gone."""
 
 
 class GenerationRepository(Protocol):
@@ -238,8 +294,107 @@ class GenerationRepository(Protocol):
     async def attempts_of(self, generation_ids: Sequence[UUID]) -> Sequence[Attempt]:
         """Every call made for the generations, by index and number."""
 
-    async def typical_seconds(self, provider: ProviderKind, model: str) -> float | None:
-        """The mean time of the model's latest successful calls, in seconds."""
+    async def typical_call(self, provider: ProviderKind, model: str) -> TypicalCall:
+        """The mean time and cost of the model's latest successful calls."""
+
+    async def running(self, created_before: datetime) -> Sequence[UUID]:
+        """Generations of any community that have not ended, made before the moment: for sweeps alone."""
+
+
+class WizardRepository(Protocol):
+    """Wizards and their steps."""
+
+    async def add(self, wizard: Wizard) -> None:
+        """Store a new wizard."""
+
+    async def get(self, community_id: UUID, id: UUID, *, for_update: bool = False) -> Wizard:
+        """One wizard, locked against others until the unit of work ends when asked for."""
+
+    async def update(self, wizard: Wizard) -> None:
+        """Store a wizard's new name."""
+
+    async def delete(self, id: UUID) -> None:
+        """Remove a wizard with its steps."""
+
+    async def list(self, community_id: UUID) -> Sequence[Wizard]:
+        """Every wizard of the community, the oldest first."""
+
+    async def by_ids(self, community_id: UUID, ids: Sequence[UUID]) -> Sequence[Wizard]:
+        """Those of the wizards that the community has."""
+
+    async def add_step(self, step: Step) -> None:
+        """Store a new step, at a place that is free."""
+
+    async def get_step(self, community_id: UUID, id: UUID) -> Step:
+        """One step."""
+
+    async def update_step(self, step: Step) -> None:
+        """Store a step's new title and background."""
+
+    async def set_background(self, step_id: UUID, image_id: UUID) -> None:
+        """Change the background alone; does nothing when the step is gone."""
+
+    async def delete_step(self, id: UUID) -> None:
+        """Remove a step."""
+
+    async def arrange(self, wizard_id: UUID, step_ids: Sequence[UUID]) -> None:
+        """Number all of a wizard's steps from 0 in the order given."""
+
+    async def steps_of(self, wizard_ids: Sequence[UUID]) -> Sequence[Step]:
+        """Every step of the wizards, by order."""
+
+    async def steps_by_ids(self, community_id: UUID, ids: Sequence[UUID]) -> Sequence[Step]:
+        """Those of the steps that the community has."""
+
+
+class PlanRepository(Protocol):
+    """Plans, and the limits of single users."""
+
+    async def add(self, plan: Plan) -> None:
+        """Store a new plan."""
+
+    async def get(self, community_id: UUID, id: UUID) -> Plan:
+        """One plan, of the community or of the operator's."""
+
+    async def update(self, plan: Plan) -> None:
+        """Store a plan's new name and limits."""
+
+    async def delete(self, id: UUID) -> None:
+        """Remove a plan. Raises Conflict when a community is on it."""
+
+    async def list(self, community_id: UUID) -> Sequence[Plan]:
+        """The community's plans and the operator's, by name."""
+
+    async def by_ids(self, community_id: UUID, ids: Sequence[UUID]) -> Sequence[Plan]:
+        """Those of the plans that the community may be put on."""
+
+    async def set_user_limit(self, user_id: UUID, feature: Feature, unit: QuotaUnit, amount: int | None) -> None:
+        """Limit a user, or no longer when None."""
+
+
+class UsageRepository(Protocol):
+    """Counters of usage, and the ledger they are the sums of."""
+
+    async def allowance(self, community_id: UUID, user_id: UUID) -> Allowance:
+        """What limits the user's requests; one statement."""
+
+    async def reserve(self, account: Account, amount: int, limit: int | None) -> bool:
+        """Count as reserved, unless used, reserved and the amount would exceed the limit; then False.
+
+        One conditional update. An amount of 0 is always allowed.
+        """
+
+    async def move(self, account: Account, reserved_delta: int, used_delta: int) -> None:
+        """Change a counter, whatever the limit."""
+
+    async def counter(self, account: Account) -> Counter:
+        """How a counter stands; zero when nothing was counted."""
+
+    async def record(self, event: UsageEvent) -> None:
+        """Write a line of the ledger."""
+
+    async def unsettled(self, generation_id: UUID) -> Sequence[UsageEvent]:
+        """The generation's reservations that were neither settled nor released, locked until the unit of work ends."""
 
 
 class UnitOfWork(Protocol):
@@ -250,7 +405,11 @@ class UnitOfWork(Protocol):
     identities: IdentityRepository
     prompts: PromptRepository
     images: ImageRepository
+    pictures: PictureRepository
     generations: GenerationRepository
+    wizards: WizardRepository
+    plans: PlanRepository
+    usage: UsageRepository
     jobs: JobQueue
 
     async def commit(self) -> None:

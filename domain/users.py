@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from domain.errors import InvalidInput
 
 
 class Role(StrEnum):
@@ -15,15 +18,20 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Community:
-    """The tenant: nothing is ever seen outside its community."""
+    """The tenant: nothing is ever seen outside its community. Its months begin by its time zone."""
 
     id: UUID
     name: str
+    time_zone: str = "UTC"
+    plan_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person, or a test user that admins try things with. Tokens issued before `tokens_valid_after` are dead."""
+    """A person, or a test user that admins try things with. Tokens issued before `tokens_valid_after` are dead.
+
+    An operator runs the server: beyond what the role allows they may sign in to the admin page.
+    """
 
     id: UUID
     community_id: UUID
@@ -33,6 +41,7 @@ class User:
     is_test: bool
     created_at: datetime
     tokens_valid_after: datetime
+    is_operator: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +76,12 @@ class Viewer:
     def reaches(self, user_id: UUID) -> bool:
         """Whether that user of the community is one whose things the viewer may see and change."""
         return self.is_admin or user_id == self.user.id
+
+
+def checked_time_zone(name: str) -> str:
+    """The name of a known time zone. Raises InvalidInput."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise InvalidInput(f"There is no time zone {name}. Use a name such as Europe/Berlin", "timeZone") from None
+    return name

@@ -20,7 +20,7 @@ from domain.generation_requests import GenerationRequests
 from domain.generations import EventDraft, Generation
 from domain.identities import Identities
 from domain.images import Image
-from domain.library import PictureLibrary
+from domain.picture_store import PictureStore
 from domain.pictures import PictureLimits
 from domain.prompts import Prompts
 from domain.providers import ProviderKind
@@ -198,7 +198,7 @@ async def world(unit_of_work: UnitOfWorkFactory, schema: AtelierSchema, tmp_path
     folder = tmp_path / "objects"
     objects = LocalObjectStore(folder, BASE, b"k" * 32, clock)
     tokens = OwnTokens(b"k" * 32, clock)
-    library = PictureLibrary(objects, PillowImaging(), PictureLimits(max_bytes=5_000_000, max_pixels=50_000_000))
+    library = PictureStore(objects, PillowImaging(), PictureLimits(max_bytes=5_000_000, max_pixels=50_000_000))
     providers = all_providers({ProviderKind.OPENAI: Access(api_key="key")})
     services = Services(
         unit_of_work=unit_of_work,

@@ -9,7 +9,7 @@ from domain.generation_requests import GenerateImage, GenerationRequests
 from domain.generations import Attempt, Generation, GenerationEvent
 from domain.identities import Identity
 from domain.images import Image
-from domain.library import PictureLibrary
+from domain.picture_store import PictureStore
 from domain.pictures import PictureLimits
 from domain.ports import ObjectStore
 from domain.provider_calls import CallLimits, ProviderCalls
@@ -45,7 +45,7 @@ class Workshop:
         self.bus = RecordedBus()
         self.pauses: list[float] = []
         objects: ObjectStore = with_mishaps(store, self.mishaps)
-        self.library = PictureLibrary(objects, PillowImaging(), PictureLimits())
+        self.library = PictureStore(objects, PillowImaging(), PictureLimits())
         providers = {ProviderKind.OFFLINE: self.provider, ProviderKind.OPENAI: self.other}
         self.events = GenerationEvents(unit_of_work, self.bus, clock)
         self.calls = ProviderCalls(

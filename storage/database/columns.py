@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import JSON, DateTime, Dialect, String
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.types import TypeDecorator
 
 
@@ -31,6 +31,7 @@ class IsoMoment(TypeDecorator[datetime]):
 
 
 MOMENT = DateTime(timezone=True).with_variant(IsoMoment(), "sqlite")
+LEXEMES = String().with_variant(TSVECTOR(), "postgresql")
 DOCUMENT = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 

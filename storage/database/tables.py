@@ -1,17 +1,28 @@
 """The tables, and nothing that works on them. Names of constraints are spelled out: errors are told by them.
 
 People and communities are never removed as a side effect (RESTRICT): their pictures are objects outside the database.
-What tells of a generation goes with it; what merely points at something forgets it.
+What tells of a generation goes with it; what merely points at something forgets it; what shows an image holds it.
 """
 
 from datetime import datetime
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, MetaData, Table, UniqueConstraint, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    MetaData,
+    Table,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
 from sqlmodel import Field, SQLModel
 
-from storage.database.columns import DOCUMENT, MOMENT
+from storage.database.columns import DOCUMENT, LEXEMES, MOMENT
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -34,6 +45,10 @@ def _document(*, nullable: bool = False) -> Any:
     return Field(sa_type=cast("Any", DOCUMENT), nullable=nullable)
 
 
+def _amount(*, nullable: bool = False) -> Any:
+    return Field(sa_type=BigInteger, nullable=nullable)
+
+
 def _where(condition: str) -> dict[str, Any]:
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
@@ -45,6 +60,9 @@ class CommunityRow(_Tables, table=True):
 
     id: UUID = Field(primary_key=True)
     name: str = Field(index=True)
+    time_zone: str
+    # Communities and plans point at each other: this key is added when both tables are there.
+    plan_id: UUID | None = Field(sa_column=Column(Uuid, ForeignKey("plan.id", ondelete="RESTRICT", use_alter=True)))
 
 
 class UserRow(_Tables, table=True):
@@ -65,6 +83,7 @@ class UserRow(_Tables, table=True):
     name: str
     role: str
     is_test: bool
+    is_operator: bool
     password_hash: str | None
     external_id: str | None
     created_at: datetime = _moment()
@@ -116,7 +135,7 @@ class IdentityRow(_Tables, table=True):
     i_am_statement: str
     visualization: str
     notes: list[str] = _document()
-    image_id: UUID | None = Field(foreign_key="image.id", ondelete="SET NULL")
+    image_id: UUID | None = Field(foreign_key="image.id", ondelete="RESTRICT")
     created_at: datetime = _moment()
     updated_at: datetime = _moment()
 
@@ -145,13 +164,15 @@ class PromptRow(_Tables, table=True):
 
 
 class ImageRow(_Tables, table=True):
-    """Images of the library."""
+    """Images of the library. What `search` holds is said by `search.py`; SQLite has a table of its own for it."""
 
     __tablename__ = "image"
     __table_args__ = (
         UniqueConstraint("generation_id", "generation_index"),
         Index("ix_image_owner_id_created_at_id", "owner_id", "created_at", "id"),
         Index("ix_image_public", "community_id", "created_at", "id", **_where("is_public")),
+        Index("ix_image_prompt_id_created_at_id", "prompt_id", "created_at", "id"),
+        Index("ix_image_search", "search", postgresql_using="gin").ddl_if(dialect="postgresql"),
     )
 
     id: UUID = Field(primary_key=True)
@@ -168,7 +189,11 @@ class ImageRow(_Tables, table=True):
     variant_keys: dict[str, str] = _document()
     filename: str
     is_public: bool
+    tags: list[dict[str, str]] = _document()
     recipe: dict[str, Any] | None = _document(nullable=True)
+    provider: str | None
+    prompt_id: UUID | None = Field(foreign_key="prompt.id", ondelete="RESTRICT")
+    search: str | None = Field(sa_type=cast("Any", LEXEMES), nullable=True)
     # Images and generations point at each other: this key is added when both tables are there.
     generation_id: UUID | None = Field(
         sa_column=Column(Uuid, ForeignKey("generation.id", ondelete="SET NULL", use_alter=True))
@@ -187,6 +212,8 @@ class GenerationRow(_Tables, table=True):
         Index("ix_generation_owner_id_created_at_id", "owner_id", "created_at", "id"),
         Index("ix_generation_identity_id", "identity_id"),
         Index("ix_generation_parent_image_id", "parent_image_id"),
+        Index("ix_generation_step_id", "step_id"),
+        Index("ix_generation_running", "created_at", **_where("finished_at IS NULL")),
     )
 
     id: UUID = Field(primary_key=True)
@@ -201,7 +228,10 @@ class GenerationRow(_Tables, table=True):
     prompt_version: int | None
     identity: dict[str, Any] | None = _document(nullable=True)
     options: dict[str, Any] = _document()
+    prompt_id: UUID | None = Field(foreign_key="prompt.id", ondelete="RESTRICT")
     parent_image_id: UUID | None = Field(foreign_key="image.id", ondelete="SET NULL")
+    step_id: UUID | None = Field(foreign_key="step.id", ondelete="SET NULL")
+    tags: list[dict[str, str]] = _document()
     save_to_identity: bool
     idempotency_key: str | None
     input_hash: str
@@ -210,6 +240,7 @@ class GenerationRow(_Tables, table=True):
     references: list[dict[str, Any]] = _document()
     failures: list[dict[str, Any]] = _document()
     expected_s: float | None
+    estimated_cost_micro_usd: int | None = _amount(nullable=True)
     actual_cost_micro_usd: int | None
     created_at: datetime = _moment()
     finished_at: datetime | None = _moment(nullable=True)
@@ -255,6 +286,132 @@ class ProviderAttemptRow(_Tables, table=True):
     is_charged: bool
 
 
+class StoredPictureRow(_Tables, table=True):
+    """Pictures in the object store, by their bytes, with how many rows need them."""
+
+    __tablename__ = "stored_picture"
+    __table_args__ = (UniqueConstraint("community_id", "sha256"), CheckConstraint("users > 0", name="users"))
+
+    picture_key: str = Field(primary_key=True)
+    community_id: UUID = Field(foreign_key="community.id", ondelete="RESTRICT")
+    sha256: str
+    variant_keys: dict[str, str] = _document()
+    users: int
+
+
+class DoomedObjectRow(_Tables, table=True):
+    """Objects to be removed from the store."""
+
+    __tablename__ = "doomed_object"
+
+    object_key: str = Field(primary_key=True)
+    doomed_at: datetime = Field(sa_type=cast("Any", MOMENT), nullable=False, index=True)
+
+
+class WizardRow(_Tables, table=True):
+    """Wizards."""
+
+    __tablename__ = "wizard"
+    __table_args__ = (Index("ix_wizard_community_id_created_at", "community_id", "created_at"),)
+
+    id: UUID = Field(primary_key=True)
+    community_id: UUID = Field(foreign_key="community.id", ondelete="RESTRICT")
+    name: str
+    created_at: datetime = _moment()
+
+
+class StepRow(_Tables, table=True):
+    """Steps of wizards."""
+
+    __tablename__ = "step"
+    __table_args__ = (
+        UniqueConstraint("wizard_id", "order"),
+        CheckConstraint('"order" >= 0', name="order"),
+        Index("ix_step_background_id", "background_id"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    community_id: UUID = Field(foreign_key="community.id", ondelete="RESTRICT")
+    wizard_id: UUID = Field(foreign_key="wizard.id", ondelete="CASCADE")
+    title: str
+    order: int
+    background_id: UUID | None = Field(foreign_key="image.id", ondelete="RESTRICT")
+
+
+class PlanRow(_Tables, table=True):
+    """Plans; those without a community are the operator's."""
+
+    __tablename__ = "plan"
+    __table_args__ = (Index("ix_plan_community_id", "community_id"),)
+
+    id: UUID = Field(primary_key=True)
+    community_id: UUID | None = Field(foreign_key="community.id", ondelete="RESTRICT")
+    name: str
+    created_at: datetime = _moment()
+
+
+class PlanLimitRow(_Tables, table=True):
+    """What plans limit."""
+
+    __tablename__ = "plan_limit"
+    __table_args__ = (CheckConstraint("amount >= 0", name="amount"),)
+
+    plan_id: UUID = Field(primary_key=True, foreign_key="plan.id", ondelete="CASCADE")
+    feature: str = Field(primary_key=True)
+    unit: str = Field(primary_key=True)
+    amount: int = _amount()
+
+
+class UserLimitRow(_Tables, table=True):
+    """What single users are limited to, beside their community's plan."""
+
+    __tablename__ = "user_limit"
+    __table_args__ = (CheckConstraint("amount >= 0", name="amount"),)
+
+    user_id: UUID = Field(primary_key=True, foreign_key="user_account.id", ondelete="CASCADE")
+    feature: str = Field(primary_key=True)
+    unit: str = Field(primary_key=True)
+    amount: int = _amount()
+
+
+class UsageCounterRow(_Tables, table=True):
+    """What a community or a user used and has reserved in a month: the sums of the ledger."""
+
+    __tablename__ = "usage_counter"
+    __table_args__ = (CheckConstraint("used >= 0 AND reserved >= 0", name="amounts"),)
+
+    subject_id: UUID = Field(primary_key=True)
+    feature: str = Field(primary_key=True)
+    unit: str = Field(primary_key=True)
+    period: str = Field(primary_key=True)
+    used: int = _amount()
+    reserved: int = _amount()
+
+
+class UsageEventRow(_Tables, table=True):
+    """The ledger. Triggers refuse to change or remove a line; each reservation ends once."""
+
+    __tablename__ = "usage_event"
+    __table_args__ = (
+        Index("uq_usage_event_reserved", "generation_id", "feature", "unit", unique=True, **_where("kind = 'RESERVE'")),
+        Index("uq_usage_event_ended", "generation_id", "feature", "unit", unique=True, **_where("kind <> 'RESERVE'")),
+        Index("ix_usage_event_community_id_at", "community_id", "at"),
+        Index("ix_usage_event_user_id_at", "user_id", "at"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    community_id: UUID = Field(foreign_key="community.id", ondelete="RESTRICT")
+    user_id: UUID = Field(foreign_key="user_account.id", ondelete="RESTRICT")
+    generation_id: UUID = Field(foreign_key="generation.id", ondelete="RESTRICT")
+    feature: str
+    unit: str
+    period: str
+    kind: str
+    reserved_delta: int = _amount()
+    used_delta: int = _amount()
+    at: datetime = _moment()
+
+
 METADATA = _Tables.metadata
 
 
@@ -271,3 +428,12 @@ image = _table("image")
 generation = _table("generation")
 generation_event = _table("generation_event")
 provider_attempt = _table("provider_attempt")
+stored_picture = _table("stored_picture")
+doomed_object = _table("doomed_object")
+wizard = _table("wizard")
+step = _table("step")
+plan = _table("plan")
+plan_limit = _table("plan_limit")
+user_limit = _table("user_limit")
+usage_counter = _table("usage_counter")
+usage_event = _table("usage_event")

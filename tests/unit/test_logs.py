@@ -173,7 +173,7 @@ async def test_the_server_s_own_life_passes() -> None:
 def test_the_standard_library_s_logs_take_the_same_way(lines: Lines) -> None:
     """A plain logger's line is JSON too, with its arguments, extras and bound ids; libraries' chatter is left out."""
     bind_contextvars(generation_id="g1")
-    logging.getLogger("domain.library").warning("object %s left behind", "k1", extra={"attempt": 2})
+    logging.getLogger("domain.picture_store").warning("object %s left behind", "k1", extra={"attempt": 2})
     logging.getLogger("httpx2").info("HTTP Request: GET https://provider.test/?key=abc")
     logging.getLogger("uvicorn.access").info("GET / 200")
     logging.getLogger("uvicorn.error").info('"WebSocket /graphql?token=abc" [accepted]')
@@ -181,7 +181,7 @@ def test_the_standard_library_s_logs_take_the_same_way(lines: Lines) -> None:
     structlog.contextvars.clear_contextvars()
     first, second = lines.read()
     assert (first["event"], first["attempt"], first["generation_id"]) == ("object k1 left behind", 2, "g1")
-    assert (first["level"], first["logger"]) == ("warning", "domain.library")
+    assert (first["level"], first["logger"]) == ("warning", "domain.picture_store")
     assert second["event"] == "Invalid HTTP request received."
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.library import PictureLibrary
+from domain.picture_store import PictureStore
 from domain.pictures import PictureLimits
 from domain.repositories import UnitOfWorkFactory
 from domain.users import Community, Role, Viewer
@@ -29,9 +29,9 @@ def store(clock: FakeClock) -> FakeObjectStore:
 
 
 @pytest.fixture
-def library(store: FakeObjectStore) -> PictureLibrary:
+def library(store: FakeObjectStore) -> PictureStore:
     """Pictures of at most 100 kB."""
-    return PictureLibrary(store, PillowImaging(), PictureLimits(max_bytes=100_000, max_pixels=1_000_000))
+    return PictureStore(store, PillowImaging(), PictureLimits(max_bytes=100_000, max_pixels=1_000_000))
 
 
 @pytest.fixture

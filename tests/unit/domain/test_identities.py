@@ -8,7 +8,7 @@ import pytest
 from domain.errors import FieldProblem, InvalidImage, InvalidInput, LimitReached, NotFound
 from domain.identities import MAX_IDENTITIES, Identities, Identity, IdentityText, readiness
 from domain.images import Image, ImageSource
-from domain.library import PictureLibrary
+from domain.picture_store import PictureStore
 from domain.pictures import Picture
 from domain.providers import ReferenceRole
 from domain.reference_images import ReferenceImage
@@ -24,7 +24,7 @@ ADA = a_user(Community(UUID(int=1), "Lovelace"))
 
 
 @pytest.fixture
-def identities(unlucky: UnluckyUnitOfWork, library: PictureLibrary, clock: FakeClock) -> Identities:
+def identities(unlucky: UnluckyUnitOfWork, library: PictureStore, clock: FakeClock) -> Identities:
     """The service."""
     return Identities(unlucky, library, clock)
 

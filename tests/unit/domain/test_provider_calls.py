@@ -9,7 +9,7 @@ from domain.errors import StoreUnavailable
 from domain.failures import FailureCode, failure
 from domain.generation_requests import GenerateImage
 from domain.generations import Generation, RetryPolicy
-from domain.library import MADE_LIMITS
+from domain.picture_store import MADE_LIMITS
 from domain.provider_calls import CallLimits, PictureNotMade, Receipt, staging
 from domain.providers import PictureArrived, PictureFailed, PreviewArrived, ReferenceRole
 from domain.users import Viewer

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import Conflict, DomainError, InvalidImage, InvalidInput, LimitReached, NotFound, StoreUnavailable
-from domain.library import PictureLibrary
+from domain.picture_store import PictureStore
 from domain.providers import ReferenceRole
 from domain.reference_images import ReferenceImage, ReferenceImages, check_name, check_order, free_order
 from domain.repositories import UnitOfWorkFactory
@@ -20,7 +20,7 @@ from tests.uploads import a_photo, a_text
 
 
 @pytest.fixture
-def slots(unlucky: UnluckyUnitOfWork, library: PictureLibrary, clock: FakeClock) -> ReferenceImages:
+def slots(unlucky: UnluckyUnitOfWork, library: PictureStore, clock: FakeClock) -> ReferenceImages:
     """The service."""
     return ReferenceImages(unlucky, library, clock)
 

@@ -1,0 +1,370 @@
+"""Quotas: what a community and its users may use in a calendar month, and the ledger of what they did use.
+
+What a generation may use is reserved when it is put in line, and settled with what it did use when it ends. The ledger
+tells every change; the counters are its sums, kept so that a reservation is one conditional update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+from domain.errors import Conflict, Forbidden, InvalidInput, QuotaExceeded
+
+if TYPE_CHECKING:
+    from domain.generations import Generation
+    from domain.ports import Clock
+    from domain.repositories import UnitOfWork, UnitOfWorkFactory
+    from domain.users import Community, User, Viewer
+
+MAX_NAME_CHARS = 255
+MAX_PLANS = 100
+MAX_AMOUNT = 2_147_483_647
+"""What GraphQL's Int holds; in micro-USD a little over 2,147 dollars a month."""
+UNKNOWN_PRICE_MICRO_USD = 250_000
+"""What is reserved for a picture whose price nobody knows: it may turn out dear."""
+
+
+class Feature(StrEnum):
+    """What is counted."""
+
+    IMAGE_GENERATION = "IMAGE_GENERATION"
+
+
+class QuotaUnit(StrEnum):
+    """What it is counted in: pictures, or millionths of a US dollar."""
+
+    IMAGES = "IMAGES"
+    MICRO_USD = "MICRO_USD"
+
+
+class UsageKind(StrEnum):
+    """What a line of the ledger tells."""
+
+    RESERVE = "RESERVE"
+    SETTLE = "SETTLE"
+    RELEASE = "RELEASE"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How much of a feature may be used in a month."""
+
+    feature: Feature
+    unit: QuotaUnit
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A set of limits; what it doesn't limit is free. Without a community it is the operator's, for any community."""
+
+    id: UUID
+    community_id: UUID | None
+    name: str
+    limits: tuple[Limit, ...]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """What a subject, which is a community or a user, used and has reserved in one period."""
+
+    used: int = 0
+    reserved: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Where usage is counted: whose, of what, in which unit, in which month (such as `2026-11`)."""
+
+    subject_id: UUID
+    feature: Feature
+    unit: QuotaUnit
+    period: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How a month's quota stands. `limit` is None when there is none."""
+
+    feature: Feature
+    unit: QuotaUnit
+    limit: int | None
+    used: int
+    reserved: int
+    resets_at: datetime
+
+    @property
+    def remaining(self) -> int | None:
+        """What may still be asked for."""
+        return None if self.limit is None else max(0, self.limit - self.used - self.reserved)
+
+
+@dataclass(frozen=True, slots=True)
+class UsageEvent:
+    """A line of the ledger: what changed in the counters of a community and of one of its users. Never altered."""
+
+    id: UUID
+    community_id: UUID
+    user_id: UUID
+    generation_id: UUID
+    feature: Feature
+    unit: QuotaUnit
+    period: str
+    kind: UsageKind
+    reserved_delta: int
+    used_delta: int
+    at: datetime
+
+    @property
+    def accounts(self) -> tuple[Account, Account]:
+        """Where the line counts. Always in this order, so that two transactions never wait for each other."""
+        return (
+            Account(self.community_id, self.feature, self.unit, self.period),
+            Account(self.user_id, self.feature, self.unit, self.period),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What limits a user's requests: the community's plan, the user's own limits, and the community's time zone."""
+
+    time_zone: str = "UTC"
+    community: tuple[Limit, ...] = ()
+    user: tuple[Limit, ...] = ()
+
+    def of(self, account: Account, community_id: UUID) -> int | None:
+        """The limit of one account: the community's own, or one of its users'."""
+        limits = self.community if account.subject_id == community_id else self.user
+        return next((one.amount for one in limits if (one.feature, one.unit) == (account.feature, account.unit)), None)
+
+
+def period_of(now: datetime, time_zone: str) -> str:
+    """The calendar month, such as `2026-11`, that the moment falls in."""
+    return f"{now.astimezone(ZoneInfo(time_zone)):%Y-%m}"
+
+
+def resets_at(now: datetime, time_zone: str) -> datetime:
+    """When the next month begins."""
+    local = now.astimezone(ZoneInfo(time_zone))
+    return datetime(local.year + local.month // 12, local.month % 12 + 1, 1, tzinfo=local.tzinfo)
+
+
+async def reserve(work: UnitOfWork, generation: Generation, now: datetime) -> None:
+    """Reserve what a generation may use, for its community and for who asked. Raises QuotaExceeded.
+
+    Last in its transaction: from here to the commit every other request of the community waits.
+    """
+    allowance = await work.usage.allowance(generation.community_id, generation.requested_by_id)
+    for event in _reservations(generation, allowance, now):
+        for account in event.accounts:
+            limit = allowance.of(account, event.community_id)
+            if not await work.usage.reserve(account, event.reserved_delta, limit):
+                quota = _quota(account, limit, await work.usage.counter(account), allowance, now)
+                raise QuotaExceeded(_exceeded(quota, event, account), quota)
+        await work.usage.record(event)
+
+
+async def shortfalls(work: UnitOfWork, generation: Generation, now: datetime) -> list[str]:
+    """What reserving would be refused with, in words; nothing is reserved."""
+    allowance = await work.usage.allowance(generation.community_id, generation.requested_by_id)
+    messages = []
+    for event in _reservations(generation, allowance, now):
+        for account in event.accounts:
+            quota = _quota(
+                account, allowance.of(account, event.community_id), await work.usage.counter(account), allowance, now
+            )
+            if quota.remaining is not None and event.reserved_delta > quota.remaining:
+                messages.append(_exceeded(quota, event, account))
+    return messages
+
+
+def _reservations(generation: Generation, allowance: Allowance, now: datetime) -> list[UsageEvent]:
+    cost = generation.estimated_cost_micro_usd
+    amounts = {
+        QuotaUnit.IMAGES: generation.options.n,
+        QuotaUnit.MICRO_USD: UNKNOWN_PRICE_MICRO_USD * generation.options.n if cost is None else cost,
+    }
+    return [
+        UsageEvent(
+            id=uuid4(),
+            community_id=generation.community_id,
+            user_id=generation.requested_by_id,
+            generation_id=generation.id,
+            feature=Feature.IMAGE_GENERATION,
+            unit=unit,
+            period=period_of(now, allowance.time_zone),
+            kind=UsageKind.RESERVE,
+            reserved_delta=amount,
+            used_delta=0,
+            at=now,
+        )
+        for unit, amount in amounts.items()
+    ]
+
+
+def _quota(account: Account, limit: int | None, counter: Counter, allowance: Allowance, now: datetime) -> Quota:
+    resets = resets_at(now, allowance.time_zone)
+    return Quota(account.feature, account.unit, limit, counter.used, counter.reserved, resets)
+
+
+def _exceeded(quota: Quota, event: UsageEvent, account: Account) -> str:
+    whose = "Your" if account.subject_id == event.user_id else "The community's"
+    taken, limit = quota.used + quota.reserved, quota.limit or 0
+    if quota.unit is QuotaUnit.IMAGES:
+        asked, used = f"{event.reserved_delta} more", f"{taken:,} of {limit:,} images"
+    else:
+        asked, used = f"{_dollars(event.reserved_delta)} more", f"{_dollars(taken)} of {_dollars(limit)}"
+    return (
+        f"{whose} quota for this month doesn't allow {asked}: {used} are used or reserved. "
+        f"It starts anew on {quota.resets_at:%Y-%m-%d %H:%M %Z}."
+    )
+
+
+def _dollars(micro_usd: int) -> str:
+    return f"${micro_usd / 1_000_000:,.2f}"
+
+
+async def settle(work: UnitOfWork, generation: Generation, images: int, cost_micro_usd: int, now: datetime) -> None:
+    """Count what a generation did use instead of what it reserved; once settled, nothing more is counted."""
+    actual = {QuotaUnit.IMAGES: images, QuotaUnit.MICRO_USD: cost_micro_usd}
+    for held in await work.usage.unsettled(generation.id):
+        used = actual[held.unit]
+        event = replace(
+            held,
+            id=uuid4(),
+            kind=UsageKind.SETTLE if used else UsageKind.RELEASE,
+            reserved_delta=-held.reserved_delta,
+            used_delta=used,
+            at=now,
+        )
+        for account in event.accounts:
+            await work.usage.move(account, event.reserved_delta, event.used_delta)
+        await work.usage.record(event)
+
+
+class Quotas:
+    """How quotas stand, and the plans and limits that make them."""
+
+    def __init__(self, unit_of_work: UnitOfWorkFactory, clock: Clock) -> None:
+        self._unit_of_work = unit_of_work
+        self._clock = clock
+
+    async def of_community(self, community: Community, feature: Feature, unit: QuotaUnit) -> Quota:
+        """How the community's quota stands."""
+        return await self._standing(community.id, community.id, feature, unit)
+
+    async def of_user(self, user: User, feature: Feature, unit: QuotaUnit) -> Quota:
+        """How the user's own quota stands, beside the community's."""
+        return await self._standing(user.community_id, user.id, feature, unit)
+
+    async def _standing(self, community_id: UUID, subject_id: UUID, feature: Feature, unit: QuotaUnit) -> Quota:
+        now = self._clock.now()
+        async with self._unit_of_work(read_only=True) as work:
+            allowance = await work.usage.allowance(community_id, subject_id)
+            account = Account(subject_id, feature, unit, period_of(now, allowance.time_zone))
+            counter = await work.usage.counter(account)
+        return _quota(account, allowance.of(account, community_id), counter, allowance, now)
+
+    async def create_plan(self, viewer: Viewer, name: str, limits: Sequence[Limit], *, for_all: bool = False) -> Plan:
+        """A new plan of the viewer's community, or, by an operator, for all communities.
+
+        Raises Forbidden, InvalidInput, Conflict.
+        """
+        community_id = None if for_all else viewer.user.community_id
+        _require_may_plan(viewer, community_id)
+        plan = Plan(uuid4(), community_id, _checked_name(name), checked_limits(limits), self._clock.now())
+        async with self._unit_of_work() as work:
+            if len(await work.plans.list(viewer.user.community_id)) >= MAX_PLANS:
+                raise Conflict(f"There are {MAX_PLANS} plans: remove one that nobody is on")
+            await work.plans.add(plan)
+            await work.commit()
+        return plan
+
+    async def update_plan(
+        self, viewer: Viewer, id: UUID, *, name: str | None = None, limits: Sequence[Limit] | None = None
+    ) -> Plan:
+        """Rename a plan, or give it other limits: they hold at once. Raises Forbidden, NotFound, InvalidInput."""
+        async with self._unit_of_work() as work:
+            before = await work.plans.get(viewer.user.community_id, id)
+            _require_may_plan(viewer, before.community_id)
+            after = replace(
+                before,
+                name=before.name if name is None else _checked_name(name),
+                limits=before.limits if limits is None else checked_limits(limits),
+            )
+            await work.plans.update(after)
+            await work.commit()
+        return after
+
+    async def delete_plan(self, viewer: Viewer, id: UUID) -> None:
+        """Remove a plan that nobody is on. Raises Forbidden, NotFound, Conflict."""
+        async with self._unit_of_work() as work:
+            found = await work.plans.get(viewer.user.community_id, id)
+            _require_may_plan(viewer, found.community_id)
+            await work.plans.delete(found.id)
+            await work.commit()
+
+    async def set_community_plan(self, viewer: Viewer, plan_id: UUID | None) -> Community:
+        """Put the viewer's community on a plan, or on none. What an operator set, only an operator changes.
+
+        Raises Forbidden, NotFound, Conflict.
+        """
+        _require_may_plan(viewer, viewer.user.community_id)
+        async with self._unit_of_work() as work:
+            community = await work.users.community(viewer.user.community_id, for_update=True)
+            if community.plan_id and not viewer.user.is_operator:
+                current = await work.plans.get(community.id, community.plan_id)
+                if current.community_id is None:
+                    raise Conflict("The operator of this server has set the community's plan")
+            if plan_id:
+                await work.plans.get(community.id, plan_id)
+            after = replace(community, plan_id=plan_id)
+            await work.users.update_community(after)
+            await work.commit()
+        return after
+
+    async def set_user_limit(
+        self, viewer: Viewer, user_id: UUID, feature: Feature, unit: QuotaUnit, amount: int | None
+    ) -> User:
+        """Limit what one user may use, beside the community's plan; None lifts it.
+
+        Raises Forbidden, NotFound, InvalidInput.
+        """
+        _require_may_plan(viewer, viewer.user.community_id)
+        if amount is not None:
+            checked_limits([Limit(feature, unit, amount)])
+        async with self._unit_of_work() as work:
+            user = await work.users.acted_for(viewer, user_id)
+            await work.plans.set_user_limit(user.id, feature, unit, amount)
+            await work.commit()
+        return user
+
+
+def _require_may_plan(viewer: Viewer, community_id: UUID | None) -> None:
+    if community_id is None and not viewer.user.is_operator:
+        raise Forbidden("Only the operator of this server may change plans for all communities")
+    if not viewer.is_admin:
+        raise Forbidden("Only an admin of the community may change plans and limits")
+
+
+def _checked_name(name: str) -> str:
+    name = name.strip()
+    if not 0 < len(name) <= MAX_NAME_CHARS:
+        raise InvalidInput(f"Name must be 1 to {MAX_NAME_CHARS} characters", "name")
+    return name
+
+
+def checked_limits(limits: Sequence[Limit]) -> tuple[Limit, ...]:
+    """The limits themselves. Raises InvalidInput."""
+    if any(not 0 <= limit.amount <= MAX_AMOUNT for limit in limits):
+        raise InvalidInput(f"A limit must be between 0 and {MAX_AMOUNT:,}", "limits")
+    if len({(limit.feature, limit.unit) for limit in limits}) < len(limits):
+        raise InvalidInput("Limit each feature once in each unit", "limits")
+    return tuple(limits)
