@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     CheckConstraint,
     Column,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     Uuid,
+    event,
     text,
 )
 from sqlmodel import Field, SQLModel
@@ -437,3 +439,37 @@ plan_limit = _table("plan_limit")
 user_limit = _table("user_limit")
 usage_counter = _table("usage_counter")
 usage_event = _table("usage_event")
+
+# What SQLAlchemy has no words for; the migrations have the same.
+_BESIDE = {
+    (image, "sqlite"): (
+        "CREATE VIRTUAL TABLE image_search USING fts5(image_id UNINDEXED, tokens, tokenize='ascii', detail=none)",
+        (
+            "CREATE TRIGGER image_search_gone AFTER DELETE ON image BEGIN DELETE FROM image_search WHERE rowid IN "
+            "(SELECT rowid FROM image_search WHERE image_search MATCH '\"¶i' || old.id || '\"'); END"
+        ),
+    ),
+    (usage_event, "sqlite"): (
+        (
+            "CREATE TRIGGER usage_event_not_changed BEFORE UPDATE ON usage_event "
+            "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
+        ),
+        (
+            "CREATE TRIGGER usage_event_not_removed BEFORE DELETE ON usage_event "
+            "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
+        ),
+    ),
+    (usage_event, "postgresql"): (
+        (
+            "CREATE FUNCTION refuse_ledger_change() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'the ledger is append-only'; END $$"
+        ),
+        (
+            "CREATE TRIGGER usage_event_append_only BEFORE UPDATE OR DELETE ON usage_event "
+            "FOR EACH ROW EXECUTE FUNCTION refuse_ledger_change()"
+        ),
+    ),
+}
+for (_owner, _dialect), _statements in _BESIDE.items():
+    for _statement in _statements:
+        event.listen(_owner, "after_create", cast("Any", DDL)(_statement).execute_if(dialect=_dialect))
