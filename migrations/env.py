@@ -16,11 +16,19 @@ def _is_ours(name: str | None, kind: str, _parents: Any) -> bool:
     return kind != "table" or name in METADATA.tables
 
 
+def _is_made_here(item: Any, _name: str | None, kind: str, is_reflected: bool, _other: Any) -> bool:
+    """Alembic doesn't ask `ddl_if`: an index of one dialect alone is none of the others'."""
+    return (
+        kind != "index" or is_reflected or item.info.get("dialect", connection.dialect.name) == connection.dialect.name
+    )
+
+
 connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
     target_metadata=METADATA,
     include_name=_is_ours,
+    include_object=_is_made_here,
     # SQLite can't change a table: it is copied into a changed one.
     render_as_batch=connection.dialect.name == "sqlite",
     autogenerate_plugins=["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],

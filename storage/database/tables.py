@@ -35,6 +35,9 @@ NAMES = {
 }
 
 
+_POSTGRES_ALONE = {"dialect": "postgresql"}
+
+
 class _Tables(SQLModel):
     metadata: ClassVar[MetaData] = MetaData(naming_convention=NAMES)
 
@@ -174,7 +177,7 @@ class ImageRow(_Tables, table=True):
         Index("ix_image_owner_id_created_at_id", "owner_id", "created_at", "id"),
         Index("ix_image_public", "community_id", "created_at", "id", **_where("is_public")),
         Index("ix_image_prompt_id_created_at_id", "prompt_id", "created_at", "id"),
-        Index("ix_image_search", "search", postgresql_using="gin").ddl_if(dialect="postgresql"),
+        Index("ix_image_search", "search", postgresql_using="gin", info=_POSTGRES_ALONE).ddl_if(dialect="postgresql"),
     )
 
     id: UUID = Field(primary_key=True)
