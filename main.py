@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument("--name", default="")
     create.add_argument("--community", default="Atelier", help="made when there is none of that name")
     create.add_argument("--admin", action="store_true")
+    create.add_argument("--operator", action="store_true", help="may sign in to the admin page of the whole server")
     create.add_argument("--test", action="store_true", help="a test user, for admins to act for")
     create.add_argument("--no-password", action="store_true", help="signs in with `user token` only")
     for name, text in (("token", "print a new token"), ("revoke", "make every token of the user dead")):

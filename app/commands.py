@@ -144,6 +144,7 @@ async def user(settings: Settings, options: argparse.Namespace, password: str | 
                 password=password,
                 role=Role.ADMIN if options.admin else Role.MEMBER,
                 is_test=options.test,
+                is_operator=options.operator,
             )
             print(f"Made {made.email} ({made.role.lower()}) in {options.community}.")
         elif options.action == "token":

@@ -53,7 +53,12 @@ async def ensure_samples(atelier: Atelier) -> FirstAdmin | None:
 async def _make_samples(atelier: Atelier) -> FirstAdmin:
     password = secrets.token_urlsafe(12)
     admin = await atelier.accounts.create(
-        email=ADMIN_EMAIL, name="Ada Admin", community=COMMUNITY, password=password, role=Role.ADMIN
+        email=ADMIN_EMAIL,
+        name="Ada Admin",
+        community=COMMUNITY,
+        password=password,
+        role=Role.ADMIN,
+        is_operator=True,
     )
     await atelier.identities.create(Viewer(admin), _VISIONARY)
     for name, identities in _TEST_USERS:

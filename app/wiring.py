@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -14,16 +14,21 @@ from domain.generation_events import GenerationEvents
 from domain.generation_jobs import GenerationJobs
 from domain.generation_requests import GenerationRequests
 from domain.identities import Identities
+from domain.images import Images
 from domain.picture_store import PictureStore
 from domain.pictures import PictureLimits
 from domain.ports import ObjectStore
 from domain.prompts import Prompts
 from domain.provider_calls import CallLimits, ProviderCalls
 from domain.providers import ImageProvider, ProviderKind
+from domain.quotas import Quotas
 from domain.reference_images import ReferenceImages
 from domain.repositories import UnitOfWorkFactory
+from domain.sweeps import Sweeps
+from domain.wizards import Wizards
 from engine.hub import Hub, stop
-from engine.jobs import JobEngine, job_queues
+from engine.jobs import JobEngine, Jobs
+from engine.schedules import repeatedly
 from providers.offline import OfflineProvider
 from providers.registry import Access, all_providers
 from storage.credentials import AnyTokens, Argon2Hasher, ExternalIssuer, ExternalTokens, OwnTokens
@@ -36,6 +41,7 @@ EMBEDDED_WORKER = "local"
 EMBEDDED_POLL_S = 0.1
 PRODUCTION_POLL_S = 0.5
 BUS_POLL_S = 1.0
+SWEEP_PAUSE_S = 600.0
 
 
 class SystemClock:
@@ -59,9 +65,13 @@ class Atelier:
     accounts: Accounts
     reference_images: ReferenceImages
     identities: Identities
+    images: Images
+    wizards: Wizards
     prompts: Prompts
+    quotas: Quotas
     requests: GenerationRequests
     events: GenerationEvents
+    sweeps: Sweeps
     hub: Hub
     engine: JobEngine
 
@@ -70,16 +80,21 @@ class Atelier:
         """The process at work: following progress, and running jobs when it `works`."""
         polling = asyncio.create_task(self.hub.run())
         try:
-            if works:
-                await self.engine.start()
-            try:
+            async with self._working() if works else nullcontext():
                 yield
-            finally:
-                if works:
-                    await self.engine.aclose(self.settings.worker_drain_seconds)
         finally:
             await stop(polling)
             await self.aclose()
+
+    @asynccontextmanager
+    async def _working(self) -> AsyncIterator[None]:
+        await self.engine.start()
+        sweeping = asyncio.create_task(repeatedly(self.sweeps.run, SWEEP_PAUSE_S))
+        try:
+            yield
+        finally:
+            await stop(sweeping)
+            await self.engine.aclose(self.settings.worker_drain_seconds)
 
     async def aclose(self) -> None:
         """Let go of every connection."""
@@ -93,17 +108,18 @@ def compose(settings: Settings) -> Atelier:
     """The server's parts for these settings. Touches nothing but the signing key's file."""
     clock = SystemClock()
     database = open_database(settings.database_url.get_secret_value(), settings.database_pool_size)
-    unit_of_work = database.unit_of_work(job_queues(database.sync_engine()))
+    queued = Jobs(database.sync_engine())
+    unit_of_work = database.unit_of_work(queued.queue)
     objects = _object_store(settings, clock)
     providers = _providers(settings)
     limits = PictureLimits(settings.max_picture_bytes, settings.max_picture_pixels)
-    library = PictureStore(objects, PillowImaging(), limits)
+    pictures = PictureStore(unit_of_work, objects, PillowImaging(), limits, clock)
     hub = Hub(unit_of_work, BUS_POLL_S)
     events = GenerationEvents(unit_of_work, hub, clock)
     calls = ProviderCalls(
-        unit_of_work, providers, library, events, clock, CallLimits(timeout_s=settings.provider_timeout_seconds)
+        unit_of_work, providers, pictures, events, clock, CallLimits(timeout_s=settings.provider_timeout_seconds)
     )
-    jobs = GenerationJobs(unit_of_work, library, events, calls, clock)
+    jobs = GenerationJobs(unit_of_work, pictures, events, calls, clock)
     return Atelier(
         settings=settings,
         clock=clock,
@@ -112,13 +128,17 @@ def compose(settings: Settings) -> Atelier:
         objects=objects,
         providers=providers,
         accounts=_accounts(settings, unit_of_work, clock),
-        reference_images=ReferenceImages(unit_of_work, library, clock),
-        identities=Identities(unit_of_work, library, clock),
+        reference_images=ReferenceImages(unit_of_work, pictures, clock),
+        identities=Identities(unit_of_work, pictures, clock),
+        images=Images(unit_of_work, pictures, clock),
+        wizards=Wizards(unit_of_work, clock),
         prompts=Prompts(unit_of_work, clock),
+        quotas=Quotas(unit_of_work, clock),
         requests=GenerationRequests(
             unit_of_work, providers, (settings.default_provider, settings.default_model), objects, clock
         ),
         events=events,
+        sweeps=Sweeps(unit_of_work, pictures, jobs, queued, clock),
         hub=hub,
         engine=JobEngine(
             database.sync_engine(),

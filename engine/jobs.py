@@ -7,11 +7,13 @@ on from its last finished step when the process is back. DBOS's traps are listed
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from uuid import UUID
 
 import sqlalchemy as sa
+from anyio import to_thread
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions, StepOptions
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -31,6 +33,8 @@ WORKFLOW = "generate"
 STEP_ATTEMPTS = 9
 MAX_THREADS = 64
 CUT_OFF_S = 5
+ASKED_AT_ONCE = 500
+_UNFINISHED = ["PENDING", "ENQUEUED", "DELAYED"]
 
 
 def queue_name(provider: ProviderKind) -> str:
@@ -58,15 +62,31 @@ class DbosQueue:
         )
 
 
-def job_queues(engine: sa.Engine) -> Callable[[AsyncConnection], JobQueue]:
-    """What units of work make their job queues with."""
-    client = DBOSClient(
-        system_database_engine=engine,
-        serializer=DBOSPortableJSONSerializer(),
-        application_name=APPLICATION,
-        lazy=True,
-    )
-    return lambda connection: DbosQueue(client, connection)
+class Jobs:
+    """The jobs as every process sees them, also one that runs none."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._client = DBOSClient(
+            system_database_engine=engine,
+            serializer=DBOSPortableJSONSerializer(),
+            application_name=APPLICATION,
+            lazy=True,
+        )
+
+    def queue(self, connection: AsyncConnection) -> JobQueue:
+        """What a unit of work puts jobs in line with."""
+        return DbosQueue(self._client, connection)
+
+    async def unfinished(self, generation_ids: Sequence[UUID]) -> set[UUID]:
+        """Those whose workflow waits or runs, or was cut off and will be taken up again."""
+        found: set[UUID] = set()
+        for start in range(0, len(generation_ids), ASKED_AT_ONCE):
+            ids = [str(id) for id in generation_ids[start : start + ASKED_AT_ONCE]]
+            ask = partial(
+                self._client.list_workflows, workflow_ids=ids, status=_UNFINISHED, load_input=False, load_output=False
+            )
+            found |= {UUID(job.workflow_id) for job in await to_thread.run_sync(ask)}
+        return found
 
 
 def migrate(engine: sa.Engine) -> None:

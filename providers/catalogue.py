@@ -4,6 +4,7 @@ Model names age in months: an entry is a fact with a source and a date, and an i
 """
 
 from dataclasses import dataclass, replace
+from re import compile as pattern
 
 from domain.providers import ImageModel, ImageOptions, OutputFormat, ProviderKind, SizeRule
 
@@ -175,6 +176,18 @@ PICTURE_PRICES = {
 """Price of one picture by model id and tier; a model that isn't here has no price per picture."""
 
 
+# Source: gpt-image-1's prices for 1024x1024 (0.011, 0.042 and 0.167 dollars) at its 40 dollars per million output tokens.
+# Nobody tells the counts of its successors: what they charge is taken from their answers, this only estimates it.
+_OUTPUT_TOKENS = {"low": 272, "medium": 1_056, "high": 4_160, "auto": 4_160}
+_TOKENS_PIXELS = 1024 * 1024
+_SIZE = pattern(r"([0-9]{1,5})x([0-9]{1,5})")
+
+
 def picture_price_micro_usd(model: str, options: ImageOptions) -> int | None:
-    """What one picture will cost, where the vendor has a price per picture; a missing tier means 1K."""
+    """What one picture will cost, about: by the vendor's price per picture, where a missing tier means 1K, or by tokens."""
+    if model in TOKEN_PRICES:
+        tokens = _OUTPUT_TOKENS.get(options.quality or "auto")
+        size = _SIZE.fullmatch(options.size or "")
+        share = int(size[1]) * int(size[2]) / _TOKENS_PIXELS if size else 1.0
+        return None if tokens is None else round(tokens * share * TOKEN_PRICES[model].image_out)
     return PICTURE_PRICES.get(model, {}).get(options.resolution or "1K")

@@ -27,6 +27,7 @@ from typing import ParamSpec, TypeVar
 from domain.failures import FailureCode, GenerationFailure, failure
 from domain.providers import (
     ImageModel,
+    ImageOptions,
     PictureArrived,
     PictureFailed,
     PictureRequest,
@@ -85,6 +86,10 @@ class OfflineProvider:
     def problem(self) -> str | None:
         """Nothing can be wrong with it."""
         return None
+
+    def price_micro_usd(self, model: str, options: ImageOptions, references: int) -> int | None:
+        """Nothing."""
+        return 0
 
     async def generate(self, request: PictureRequest) -> AsyncGenerator[ProviderEvent, None]:
         """Draw one picture, or do what the prompt's control words say."""

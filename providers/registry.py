@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 
 from domain.errors import ProviderUnusable
 from domain.failures import FailureCode, failure
-from domain.providers import ImageModel, ImageProvider, PictureFailed, PictureRequest, ProviderEvent, ProviderKind
+from domain.providers import (
+    ImageModel,
+    ImageOptions,
+    ImageProvider,
+    PictureFailed,
+    PictureRequest,
+    ProviderEvent,
+    ProviderKind,
+)
 from providers.gemini import GeminiProvider
 from providers.offline import OfflineProvider
 from providers.openai import OpenAIProvider
@@ -69,6 +77,10 @@ class UnusableProvider:
     def problem(self) -> str | None:
         """Why it can't be asked."""
         return self._problem
+
+    def price_micro_usd(self, model: str, options: ImageOptions, references: int) -> int | None:
+        """Nobody knows."""
+        return None
 
     async def generate(self, request: PictureRequest) -> AsyncGenerator[ProviderEvent, None]:
         """Fail in words, without a call."""

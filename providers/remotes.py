@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from domain.errors import ProviderUnusable
 from domain.failures import FailureCode, failure
-from domain.providers import ImageModel, PictureFailed, PictureRequest, PreviewArrived, ProviderEvent, ProviderKind
-from providers.catalogue import Catalogue
+from domain.providers import (
+    ImageModel,
+    ImageOptions,
+    PictureFailed,
+    PictureRequest,
+    PreviewArrived,
+    ProviderEvent,
+    ProviderKind,
+)
+from providers.catalogue import Catalogue, picture_price_micro_usd
 from providers.errors import picture_failed
 
 if TYPE_CHECKING:
@@ -64,6 +72,10 @@ class RemoteProvider(ABC, Generic[Client]):
         if not (self._api_key.isascii() and self._api_key.isprintable()):
             return f"The API key for {self.name} has characters that no key has."
         return None
+
+    def price_micro_usd(self, model: str, options: ImageOptions, references: int) -> int | None:
+        """The catalogue's price; references cost little beside the picture and are not counted."""
+        return picture_price_micro_usd(model, options)
 
     async def generate(self, request: PictureRequest) -> AsyncGenerator[ProviderEvent, None]:
         """Ask for one picture, once. Closing the generator ends the HTTP call."""
