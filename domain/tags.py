@@ -37,10 +37,12 @@ def checked_tags(tags: Iterable[Tag], field: str = "tags") -> tuple[Tag, ...]:
     tidy = [Tag(tag.kind, " ".join(tag.value.split())) for tag in tags]
     if any(not 0 < len(tag.value) <= MAX_VALUE_CHARS for tag in tidy):
         raise InvalidInput(f"A tag's value must be 1 to {MAX_VALUE_CHARS} characters", field)
-    unique = {tag.key: tag for tag in reversed(tidy)}
+    unique: dict[tuple[TagKind, str], Tag] = {}
+    for tag in tidy:
+        unique.setdefault(tag.key, tag)
     if len(unique) > MAX_TAGS:
         raise InvalidInput(f"Maximum {MAX_TAGS} tags allowed", field)
-    return tuple(reversed(unique.values()))
+    return tuple(unique.values())
 
 
 def retagged(before: Sequence[Tag], add: Iterable[Tag], remove: Iterable[Tag]) -> tuple[Tag, ...]:
