@@ -19,15 +19,16 @@ def picture_columns(table: Table) -> list[Column[Any]]:
 def picture_of_row(values: Sequence[Any]) -> Picture:
     """The picture of filled-in columns."""
     key, sha256, media_type, size_bytes, width_px, height_px, placeholder, variant_keys = values
-    return Picture(key, sha256, media_type, size_bytes, width_px, height_px, placeholder, _by_size(variant_keys))
+    return Picture(key, sha256, media_type, size_bytes, width_px, height_px, placeholder, sizes_of_json(variant_keys))
 
 
 def picture_of_json(document: Mapping[str, Any]) -> Picture:
     """The picture of its JSON."""
-    return Picture(**{**document, "variant_keys": _by_size(document["variant_keys"])})
+    return Picture(**{**document, "variant_keys": sizes_of_json(document["variant_keys"])})
 
 
-def _by_size(variant_keys: Mapping[str, str]) -> dict[VariantSize, str]:
+def sizes_of_json(variant_keys: Mapping[str, str]) -> dict[VariantSize, str]:
+    """The keys of the variants by their size."""
     return {_SIZES[size]: key for size, key in variant_keys.items()}
 
 
