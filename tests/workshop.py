@@ -45,15 +45,15 @@ class Workshop:
         self.bus = RecordedBus()
         self.pauses: list[float] = []
         objects: ObjectStore = with_mishaps(store, self.mishaps)
-        self.library = PictureStore(objects, PillowImaging(), PictureLimits())
+        self.pictures = PictureStore(unit_of_work, objects, PillowImaging(), PictureLimits(), clock)
         providers = {ProviderKind.OFFLINE: self.provider, ProviderKind.OPENAI: self.other}
         self.events = GenerationEvents(unit_of_work, self.bus, clock)
         self.calls = ProviderCalls(
-            unit_of_work, providers, self.library, self.events, clock, limits or CallLimits(timeout_s=5.0), self._sleep
+            unit_of_work, providers, self.pictures, self.events, clock, limits or CallLimits(timeout_s=5.0), self._sleep
         )
-        self.jobs = GenerationJobs(unit_of_work, self.library, self.events, self.calls, clock)
+        self.jobs = GenerationJobs(unit_of_work, self.pictures, self.events, self.calls, clock)
         self.requests = GenerationRequests(unit_of_work, providers, (ProviderKind.OFFLINE, None), objects, clock)
-        self.slots = ReferenceImages(unit_of_work, self.library, clock)
+        self.slots = ReferenceImages(unit_of_work, self.pictures, clock)
 
     async def _sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)

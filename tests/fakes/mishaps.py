@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_type_hints
 
 from domain.repositories import UnitOfWork, UnitOfWorkFactory
 
@@ -57,6 +57,6 @@ class UnluckyUnitOfWork:
         """A real unit of work, with the mishaps that are left."""
         async with self._unit_of_work(read_only=read_only) as work:
             unlucky = _Mishap(work, self.mishaps)
-            for name in ("users", "reference_images", "identities", "prompts", "images", "generations"):
+            for name in get_type_hints(UnitOfWork):
                 setattr(unlucky, name, _Mishap(getattr(work, name), self.mishaps, f"{name}."))
             yield cast("UnitOfWork", unlucky)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
-from domain.providers import ImageModel, PictureArrived, PictureRequest, ProviderEvent, ProviderKind
+from domain.providers import ImageModel, ImageOptions, PictureArrived, PictureRequest, ProviderEvent, ProviderKind
 from tests import pictures
 
 Step = ProviderEvent | BaseException | float
@@ -28,6 +28,8 @@ class FakeProvider:
         self.name = kind.title()
         self.models = models
         self.problem: str | None = None
+        self.price: int | None = None
+        self.priced: list[tuple[str, ImageOptions, int]] = []
         self.scripts: list[Sequence[Step]] = []
         self.requests: list[PictureRequest] = []
         self.called = asyncio.Event()
@@ -37,6 +39,11 @@ class FakeProvider:
     def model(self, id: str) -> ImageModel:
         """The model, or one like the first under that id."""
         return next((model for model in self.models if model.id == id), replace(self.models[0], id=id, name=id))
+
+    def price_micro_usd(self, model: str, options: ImageOptions, references: int) -> int | None:
+        """The same for every picture; `priced` has what it was asked for."""
+        self.priced.append((model, options, references))
+        return self.price
 
     def generate(self, request: PictureRequest) -> AsyncGenerator[ProviderEvent, None]:
         """Follow the next script. The call is kept, so that nothing but its caller closes it."""

@@ -29,9 +29,10 @@ def store(clock: FakeClock) -> FakeObjectStore:
 
 
 @pytest.fixture
-def library(store: FakeObjectStore) -> PictureStore:
+def pictures(unlucky: UnluckyUnitOfWork, store: FakeObjectStore, clock: FakeClock) -> PictureStore:
     """Pictures of at most 100 kB."""
-    return PictureStore(store, PillowImaging(), PictureLimits(max_bytes=100_000, max_pixels=1_000_000))
+    limits = PictureLimits(max_bytes=100_000, max_pixels=1_000_000)
+    return PictureStore(unlucky, store, PillowImaging(), limits, clock)
 
 
 @pytest.fixture

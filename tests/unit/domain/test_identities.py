@@ -24,9 +24,9 @@ ADA = a_user(Community(UUID(int=1), "Lovelace"))
 
 
 @pytest.fixture
-def identities(unlucky: UnluckyUnitOfWork, library: PictureStore, clock: FakeClock) -> Identities:
+def identities(unlucky: UnluckyUnitOfWork, pictures: PictureStore, clock: FakeClock) -> Identities:
     """The service."""
-    return Identities(unlucky, library, clock)
+    return Identities(unlucky, pictures, clock)
 
 
 async def stored(unit_of_work: UnitOfWorkFactory, viewer: Viewer) -> list[Identity]:

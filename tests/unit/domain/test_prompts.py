@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -19,13 +20,13 @@ from domain.prompts import (
     check_body,
     context_of,
     render,
-    rendered_for_identity,
+    rendered_for,
 )
 from domain.repositories import UnitOfWorkFactory
 from domain.users import Community, Viewer
 from tests.fakes.clock import FakeClock
 from tests.fakes.mishaps import UnluckyUnitOfWork
-from tests.rows import a_prompt, a_user, an_identity
+from tests.rows import a_user, an_identity
 
 IMAGE = PromptType.IMAGE_GENERATION
 VALUES = {
@@ -160,14 +161,14 @@ class TestStructuredPrompts:
         ]
 
 
-class TestRenderingForAnIdentity:
+class TestRendering:
     """What a provider is told."""
 
     def test_every_key_gets_its_value(self) -> None:
         """The identity in words, the texts in lines, the parts of the structured prompt, the owner's name."""
         body = "{user_name}\n{identity_context}\n{additional_prompt}\n{structured_prompt}"
-        text = rendered_for_identity(
-            a_prompt(None, 1, body=body),
+        text = rendered_for(
+            body,
             ADA,
             an_identity(ADA, notes=(), visualization="", category=""),
             (" at sea ", "", "by night"),
@@ -183,10 +184,13 @@ class TestRenderingForAnIdentity:
     @pytest.mark.parametrize("body", ["{additional_prompt}", "{additional_prompt} {{structured_prompt}}"])
     def test_a_structured_prompt_without_a_place_joins_the_other_texts(self, body: str) -> None:
         """Also where the body only seems to have a place for it: what a person asked for is never dropped."""
-        text = rendered_for_identity(
-            a_prompt(None, 1, body=body), ADA, an_identity(ADA), ("at sea",), StructuredPrompt(mood="calm")
-        )
+        text = rendered_for(body, ADA, an_identity(ADA), ("at sea",), StructuredPrompt(mood="calm"))
         assert text.startswith("at sea\nMood: calm")
+
+    def test_without_an_identity_the_rest_still_is_there(self) -> None:
+        """As a preview shows it."""
+        body = "{user_name} / {identity_context} / {additional_prompt}"
+        assert rendered_for(body, ADA, None, (" at sea ",), None) == "Ada / None provided / at sea"
 
 
 class TestWritingVersions:
@@ -319,6 +323,33 @@ class TestPreviews:
             await work.commit()
         with pytest.raises(NotFound, match=r"^Identity not found$"):
             await prompts.preview(stranger, "{identity_context}", IMAGE, identity.id)
+
+    async def test_the_texts_of_a_request_can_be_tried(self, prompts: Prompts, viewer: Viewer) -> None:
+        """As they would be sent, also where the body has no place for the parts."""
+        parts = StructuredPrompt(mood="calm")
+        for body in ("{additional_prompt}\n{structured_prompt}", "{additional_prompt}"):
+            shown = await prompts.preview(viewer, body, IMAGE, structured=parts, additional=" at sea ")
+            assert shown == "at sea\nMood: calm"
+
+    @pytest.mark.parametrize(
+        ("texts", "path", "message"),
+        [
+            ({"additional": "x" * 4001}, "additionalPrompt", "Additional prompt must be at most 4,000 characters"),
+            (
+                {"structured": StructuredPrompt()},
+                "structuredPrompt",
+                "Fill in at least one part of the structured prompt",
+            ),
+        ],
+    )
+    async def test_texts_that_would_be_refused_are_refused_here(
+        self, prompts: Prompts, viewer: Viewer, texts: dict[str, Any], path: str, message: str
+    ) -> None:
+        """The limit itself is taken."""
+        with pytest.raises(InvalidInput) as caught:
+            await prompts.preview(viewer, "x", IMAGE, **texts)
+        assert [(problem.path, problem.message) for problem in caught.value.problems] == [((path,), message)]
+        assert await prompts.preview(viewer, "{additional_prompt}", IMAGE, additional="x" * 4000) == "x" * 4000
 
     async def test_a_body_that_would_be_refused_is_refused_here(self, prompts: Prompts, viewer: Viewer) -> None:
         """The preview is where it is found out."""

@@ -20,9 +20,9 @@ from tests.uploads import a_photo, a_text
 
 
 @pytest.fixture
-def slots(unlucky: UnluckyUnitOfWork, library: PictureStore, clock: FakeClock) -> ReferenceImages:
+def slots(unlucky: UnluckyUnitOfWork, pictures: PictureStore, clock: FakeClock) -> ReferenceImages:
     """The service."""
-    return ReferenceImages(unlucky, library, clock)
+    return ReferenceImages(unlucky, pictures, clock)
 
 
 async def stored(unit_of_work: UnitOfWorkFactory, viewer: Viewer) -> list[ReferenceImage]:
