@@ -12,12 +12,15 @@ from domain.errors import Unauthenticated
 from domain.generation_events import GenerationEvents
 from domain.generation_requests import GenerationRequests
 from domain.identities import Identities
+from domain.images import Images
 from domain.ports import Clock, ObjectStore
 from domain.prompts import Prompts
 from domain.providers import ImageProvider, ProviderKind
+from domain.quotas import Quotas
 from domain.reference_images import ReferenceImages
 from domain.repositories import UnitOfWork, UnitOfWorkFactory
 from domain.users import Viewer
+from domain.wizards import Wizards
 from graph.loaders import Loaders
 
 
@@ -29,7 +32,10 @@ class Services:
     accounts: Accounts
     reference_images: ReferenceImages
     identities: Identities
+    images: Images
+    wizards: Wizards
     prompts: Prompts
+    quotas: Quotas
     requests: GenerationRequests
     events: GenerationEvents
     providers: Mapping[ProviderKind, ImageProvider]

@@ -19,14 +19,16 @@ from domain.generation_events import GenerationEvents
 from domain.generation_requests import GenerationRequests
 from domain.generations import EventDraft, Generation
 from domain.identities import Identities
-from domain.images import Image
+from domain.images import Image, Images
 from domain.picture_store import PictureStore
 from domain.pictures import PictureLimits
 from domain.prompts import Prompts
 from domain.providers import ProviderKind
+from domain.quotas import Quotas
 from domain.reference_images import ReferenceImages
 from domain.repositories import UnitOfWorkFactory
 from domain.users import User, Viewer
+from domain.wizards import Wizards
 from graph.context import Services
 from graph.edge import GraphQLApp
 from graph.ids import global_id
@@ -65,16 +67,18 @@ class World:
     async def add(self, *rows: Any) -> None:
         """Put rows into the database."""
         async with self.unit_of_work() as work:
-            repositories = {
-                "ReferenceImage": work.reference_images,
-                "Identity": work.identities,
-                "Image": work.images,
-                "Prompt": work.prompts,
-                "Generation": work.generations,
+            adding: dict[str, Any] = {
+                "ReferenceImage": work.reference_images.add,
+                "Identity": work.identities.add,
+                "Image": work.images.add,
+                "Prompt": work.prompts.add,
+                "Generation": work.generations.add,
+                "Wizard": work.wizards.add,
+                "Step": work.wizards.add_step,
+                "Plan": work.plans.add,
             }
             for row in rows:
-                repository: Any = repositories[type(row).__name__]
-                await repository.add(row)
+                await adding[type(row).__name__](row)
             await work.commit()
 
     async def tell(self, generation: Generation, draft: EventDraft, image: Image | None = None) -> None:
@@ -148,6 +152,8 @@ _ERRORS = {
     "InvalidImageError": "reason",
     "UnsupportedByModelError": "option supported model",
     "ProviderUnusableError": "provider",
+    "ImageInUseError": "usedBy { __typename ... on Node { id } }",
+    "QuotaExceededError": "feature unit limit used resetsAt",
 }
 
 
@@ -198,16 +204,20 @@ async def world(unit_of_work: UnitOfWorkFactory, schema: AtelierSchema, tmp_path
     folder = tmp_path / "objects"
     objects = LocalObjectStore(folder, BASE, b"k" * 32, clock)
     tokens = OwnTokens(b"k" * 32, clock)
-    library = PictureStore(objects, PillowImaging(), PictureLimits(max_bytes=5_000_000, max_pixels=50_000_000))
+    limits = PictureLimits(max_bytes=5_000_000, max_pixels=50_000_000)
+    pictures = PictureStore(unit_of_work, objects, PillowImaging(), limits, clock)
     providers = all_providers({ProviderKind.OPENAI: Access(api_key="key")})
     services = Services(
         unit_of_work=unit_of_work,
         accounts=Accounts(
             unit_of_work, Argon2Hasher(memory_kib=64, time_cost=1), tokens, tokens, clock, timedelta(hours=1)
         ),
-        reference_images=ReferenceImages(unit_of_work, library, clock),
-        identities=Identities(unit_of_work, library, clock),
+        reference_images=ReferenceImages(unit_of_work, pictures, clock),
+        identities=Identities(unit_of_work, pictures, clock),
+        images=Images(unit_of_work, pictures, clock),
+        wizards=Wizards(unit_of_work, clock),
         prompts=Prompts(unit_of_work, clock),
+        quotas=Quotas(unit_of_work, clock),
         requests=GenerationRequests(unit_of_work, providers, (ProviderKind.OFFLINE, None), objects, clock),
         events=GenerationEvents(unit_of_work, bus, clock),
         providers=providers,
