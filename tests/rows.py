@@ -11,9 +11,11 @@ from domain.images import Image, ImageSource
 from domain.pictures import Picture, VariantSize
 from domain.prompts import Prompt, PromptType
 from domain.providers import ImageOptions, ProviderKind, ReferenceRole
+from domain.quotas import Feature, Limit, Plan, QuotaUnit, UsageEvent, UsageKind
 from domain.reference_images import ReferenceImage
 from domain.repositories import UnitOfWorkFactory
 from domain.users import Community, Role, User, Viewer
+from domain.wizards import Step, Wizard
 
 NOW = datetime(2026, 11, 20, 12, 30, 15, 123456, tzinfo=UTC)
 PICTURE = Picture(
@@ -183,3 +185,41 @@ def an_attempt(generation: Generation, number: int = 1, **changes: Any) -> Attem
         cost_micro_usd=None,
     )
     return replace(attempt, **changes)
+
+
+def a_wizard(community_id: UUID, **changes: Any) -> Wizard:
+    """A wizard without steps."""
+    return replace(Wizard(uuid4(), community_id, "Who I am", NOW), **changes)
+
+
+def a_step(wizard: Wizard, order: int = 0, **changes: Any) -> Step:
+    """A step without a background."""
+    return replace(Step(uuid4(), wizard.community_id, wizard.id, "Welcome", order, None), **changes)
+
+
+def limit_of(images: int) -> Limit:
+    """A limit of so many pictures."""
+    return Limit(Feature.IMAGE_GENERATION, QuotaUnit.IMAGES, images)
+
+
+def a_plan(community_id: UUID | None, *limits: Limit, **changes: Any) -> Plan:
+    """A plan with these limits."""
+    return replace(Plan(uuid4(), community_id, "Small", limits, NOW), **changes)
+
+
+def a_reservation(generation: Generation, amount: int = 2, **changes: Any) -> UsageEvent:
+    """The line of the ledger that reserves so many pictures."""
+    event = UsageEvent(
+        id=uuid4(),
+        community_id=generation.community_id,
+        user_id=generation.requested_by_id,
+        generation_id=generation.id,
+        feature=Feature.IMAGE_GENERATION,
+        unit=QuotaUnit.IMAGES,
+        period="2026-11",
+        kind=UsageKind.RESERVE,
+        reserved_delta=amount,
+        used_delta=0,
+        at=NOW,
+    )
+    return replace(event, **changes)

@@ -22,10 +22,12 @@ from domain.generations import (
     GenerationState,
     IdempotencyKeyTaken,
     PinnedReference,
+    TypicalCall,
 )
 from domain.pages import Page, PageRequest
 from domain.prompts import StructuredPrompt
 from domain.providers import ImageOptions, OutputFormat, ProviderKind, ReferenceRole
+from domain.tags import Tag, TagKind
 from domain.users import Scope, Viewer
 from storage.database.keysets import Keyset
 from storage.database.pictures import picture_of_json
@@ -61,6 +63,10 @@ _GENERATION = (
     _c.actual_cost_micro_usd,
     _c.created_at,
     _c.finished_at,
+    _c.prompt_id,
+    _c.step_id,
+    _c.tags,
+    _c.estimated_cost_micro_usd,
 )
 _EVENT = (
     _e.generation_id,
@@ -99,6 +105,7 @@ def _generation(row: Sequence[Any]) -> Generation:
     values["state"] = GenerationState(values["state"])
     values["references"] = tuple(_reference(**reference) for reference in values["references"])
     values["failures"] = tuple(_failure(**failure) for failure in values["failures"])
+    values["tags"] = tuple(Tag(TagKind(tag["kind"]), tag["value"]) for tag in values["tags"])
     return Generation(**values)
 
 
@@ -274,17 +281,25 @@ class Generations:
         rows = await self._connection.execute(statement.order_by(_a.generation_id, _a.index, _a.number))
         return [_attempt(row) for row in rows]
 
-    async def typical_seconds(self, provider: ProviderKind, model: str) -> float | None:
-        """The mean of the latest calls that brought a picture."""
+    async def typical_call(self, provider: ProviderKind, model: str) -> TypicalCall:
+        """The means of the latest calls that brought a picture."""
         statement = (
-            select(_a.started_at, _a.finished_at)
+            select(_a.started_at, _a.finished_at, _a.cost_micro_usd)
             .where(_a.provider == provider, _a.model == model, _a.outcome == literal_column(f"'{SUCCEEDED}'"))
             .order_by(_a.finished_at.desc())
             .limit(TYPICAL_CALLS)
         )
-        rows = await self._connection.execute(statement)
-        seconds = [(finished_at - started_at).total_seconds() for started_at, finished_at in rows]
-        return fmean(seconds) if seconds else None
+        calls = (await self._connection.execute(statement)).all()
+        if not calls:
+            return TypicalCall()
+        costs = [call.cost_micro_usd for call in calls if call.cost_micro_usd is not None]
+        seconds = fmean((call.finished_at - call.started_at).total_seconds() for call in calls)
+        return TypicalCall(seconds, round(fmean(costs)) if costs else None)
+
+    async def running(self, created_before: datetime) -> Sequence[UUID]:
+        """What has not ended."""
+        statement = select(_c.id).where(_c.finished_at.is_(None), _c.created_at < created_before)
+        return (await self._connection.execute(statement)).scalars().all()
 
 
 def _may_take(state: GenerationState | None) -> ColumnElement[bool]:

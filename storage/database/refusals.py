@@ -1,7 +1,7 @@
 """Which constraint refused a row, whatever the database calls it."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 
@@ -17,18 +17,20 @@ def refused_as(errors: Mapping[str, Exception]) -> Iterator[None]:
     try:
         yield
     except IntegrityError as refusal:
-        error = errors.get(_constraint(refusal))
+        error = errors.get(_constraint(refusal, errors))
         if error is None:
             raise
         # Without the traceback of an earlier raise: some errors here are made once and raised again and again.
         raise error.with_traceback(None) from None
 
 
-def _constraint(refusal: IntegrityError) -> str:
-    # asyncpg tells the name; SQLite tells the columns.
+def _constraint(refusal: IntegrityError, expected: Iterable[str]) -> str:
+    # asyncpg tells the name; SQLite tells the columns, and of foreign keys nothing: then it is the one expected here.
     name = getattr(getattr(refusal.orig, "__cause__", None), "constraint_name", None)
     if name:
         return str(name)
+    if str(refusal.orig) == "FOREIGN KEY constraint failed":
+        return next((name for name in expected if name.startswith("fk_")), "")
     columns = re.fullmatch(r"UNIQUE constraint failed: (.+)", str(refusal.orig))
     return _names_by_columns().get(columns[1], "") if columns else ""
 

@@ -10,18 +10,26 @@ from domain.repositories import (
     IdentityRepository,
     ImageRepository,
     JobQueue,
+    PictureRepository,
+    PlanRepository,
     PromptRepository,
     ReferenceImageRepository,
     UnitOfWork,
+    UsageRepository,
     UserRepository,
+    WizardRepository,
 )
 from storage.database.engine import Connections
 from storage.database.generations import Generations
 from storage.database.identities import Identities
 from storage.database.images import Images
+from storage.database.plans import Plans
 from storage.database.prompts import Prompts
 from storage.database.reference_images import ReferenceImages
+from storage.database.stored_pictures import Pictures
+from storage.database.usage import Usage
 from storage.database.users import Users
+from storage.database.wizards import Wizards
 
 JobQueues = Callable[[AsyncConnection], JobQueue]
 
@@ -37,7 +45,11 @@ class SqlUnitOfWork:
         self.identities: IdentityRepository = Identities(connection)
         self.prompts: PromptRepository = Prompts(connection)
         self.images: ImageRepository = Images(connection)
+        self.pictures: PictureRepository = Pictures(connection)
         self.generations: GenerationRepository = Generations(connection)
+        self.wizards: WizardRepository = Wizards(connection)
+        self.plans: PlanRepository = Plans(connection)
+        self.usage: UsageRepository = Usage(connection)
         self.jobs: JobQueue = jobs(connection)
 
     async def commit(self) -> None:

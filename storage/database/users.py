@@ -15,10 +15,21 @@ from storage.database.refusals import refused_as
 from storage.database.tables import community, user_account
 
 _c = user_account.c
-_USER = select(_c.id, _c.community_id, _c.email, _c.name, _c.role, _c.is_test, _c.created_at, _c.tokens_valid_after)
+_USER = select(
+    _c.id,
+    _c.community_id,
+    _c.email,
+    _c.name,
+    _c.role,
+    _c.is_test,
+    _c.created_at,
+    _c.tokens_valid_after,
+    _c.is_operator,
+)
 _BY_ID = _USER.where(_c.id == bindparam("id"))
 _OF_COMMUNITY = _USER.where(_c.community_id == bindparam("community_id"))
 _BY_IDS = _OF_COMMUNITY.where(_c.id.in_(bindparam("ids", expanding=True)))
+_COMMUNITY = select(community.c.id, community.c.name, community.c.time_zone, community.c.plan_id)
 
 _CONFLICTS = {
     "uq_user_account_community_id_email": Conflict("The community has a user with this e-mail address already"),
@@ -29,8 +40,12 @@ _CONFLICTS = {
 
 
 def _user(row: Sequence[Any]) -> User:
-    row_id, community_id, email, name, role, is_test, created_at, tokens_valid_after = row
-    return User(row_id, community_id, email, name, Role(role), is_test, created_at, tokens_valid_after)
+    row_id, community_id, email, name, role, *rest = row
+    return User(row_id, community_id, email, name, Role(role), *rest)
+
+
+def _values(row: Community) -> dict[str, Any]:
+    return {"name": row.name, "time_zone": row.time_zone, "plan_id": row.plan_id}
 
 
 class Users:
@@ -42,7 +57,7 @@ class Users:
     async def add_community(self, new: Community) -> None:
         """Store a community; one of an external issuer may have come with another request just now."""
         statement = insert_or_ignore(community).on_conflict_do_nothing(index_elements=["id"])
-        await self._connection.execute(statement, {"id": new.id, "name": new.name})
+        await self._connection.execute(statement, {"id": new.id, **_values(new)})
 
     async def add(self, user: User, password_hash: str | None) -> None:
         """Store a user of our own."""
@@ -60,6 +75,7 @@ class Users:
             "name": user.name,
             "role": user.role,
             "is_test": user.is_test,
+            "is_operator": user.is_operator,
             "password_hash": password_hash,
             "external_id": external_id,
             "created_at": user.created_at,
@@ -116,15 +132,31 @@ class Users:
         """Change the role."""
         await self._connection.execute(update(user_account).where(_c.id == id).values(role=role))
 
+    async def community(self, id: UUID, *, for_update: bool = False) -> Community:
+        """One community. The lock leaves alone who only points at it, as every new row of the community does."""
+        statement = _COMMUNITY.where(community.c.id == id)
+        statement = statement.with_for_update(key_share=True) if for_update else statement
+        row = (await self._connection.execute(statement)).first()
+        if row is None:
+            raise NotFound("Community", id)
+        return Community(*row)
+
+    async def update_community(self, changed: Community) -> None:
+        """Store new values. Raises NotFound when the plan was removed just now."""
+        with refused_as({"fk_community_plan_id": NotFound("Plan", changed.plan_id)}):
+            await self._connection.execute(
+                update(community).where(community.c.id == changed.id).values(_values(changed))
+            )
+
     async def communities(self, ids: Sequence[UUID]) -> Sequence[Community]:
         """Communities by id."""
-        rows = await self._connection.execute(select(community.c.id, community.c.name).where(community.c.id.in_(ids)))
+        rows = await self._connection.execute(_COMMUNITY.where(community.c.id.in_(ids)))
         return [Community(*row) for row in rows]
 
     async def community_named(self, name: str) -> Community | None:
         """The community of the name; always the same one where two are called so."""
-        statement = select(community.c.id, community.c.name).where(community.c.name == name).order_by(community.c.id)
-        row = (await self._connection.execute(statement.limit(1))).first()
+        statement = _COMMUNITY.where(community.c.name == name).order_by(community.c.id).limit(1)
+        row = (await self._connection.execute(statement)).first()
         return Community(*row) if row else None
 
     async def count(self) -> int:

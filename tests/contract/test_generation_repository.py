@@ -18,13 +18,27 @@ from domain.generations import (
     GenerationState,
     IdempotencyKeyTaken,
     PinnedReference,
+    TypicalCall,
 )
 from domain.pages import Cursor, Page, PageRequest
 from domain.prompts import StructuredPrompt
 from domain.providers import ImageOptions, OutputFormat, ProviderKind, ReferenceRole
 from domain.repositories import UnitOfWorkFactory
+from domain.tags import Tag, TagKind
 from domain.users import Role, Viewer
-from tests.rows import NOW, PICTURE, a_generation, after, an_attempt, an_identity, stored_community, stored_viewer
+from tests.rows import (
+    NOW,
+    PICTURE,
+    a_generation,
+    a_prompt,
+    a_step,
+    a_wizard,
+    after,
+    an_attempt,
+    an_identity,
+    stored_community,
+    stored_viewer,
+)
 
 QUEUED, PREPARING, GENERATING, STORING = (
     GenerationState.QUEUED,
@@ -80,11 +94,18 @@ async def test_a_generation_comes_back_as_stored(unit_of_work: UnitOfWorkFactory
     """Every field, filled in and empty."""
     viewer = await stored_viewer(unit_of_work)
     identity = an_identity(viewer.user)
+    prompt = a_prompt(viewer.user.community_id, 4)
+    wizard = a_wizard(viewer.user.community_id)
+    step = a_step(wizard)
     full = a_generation(
         viewer.user,
         identity_id=identity.id,
         structured_prompt=StructuredPrompt(style="oil"),
         prompt_version=4,
+        prompt_id=prompt.id,
+        step_id=step.id,
+        tags=(Tag(TagKind.THEME, "Engines"), Tag(TagKind.CHAT, "7")),
+        estimated_cost_micro_usd=2**40,
         identity={"id": str(identity.id), "notes": ["patient"]},
         options=ImageOptions(n=3, size="1024x1024", output_format=OutputFormat.AVIF, seed=2**40),
         save_to_identity=True,
@@ -98,6 +119,9 @@ async def test_a_generation_comes_back_as_stored(unit_of_work: UnitOfWorkFactory
     bare = a_generation(viewer.user)
     async with unit_of_work() as work:
         await work.identities.add(identity)
+        await work.prompts.add(prompt)
+        await work.wizards.add(wizard)
+        await work.wizards.add_step(step)
         await work.commit()
     await stored(unit_of_work, full, bare)
     async with unit_of_work(read_only=True) as work:
@@ -276,25 +300,40 @@ async def test_attempts_come_back_as_recorded(unit_of_work: UnitOfWorkFactory) -
             await work.generations.add_attempt(an_attempt(generation, 2))
 
 
-async def test_typical_seconds_are_those_of_the_latest_calls(unit_of_work: UnitOfWorkFactory) -> None:
-    """The mean of the latest twenty that succeeded, of the one model of the one provider."""
+async def test_a_typical_call_is_the_mean_of_the_latest(unit_of_work: UnitOfWorkFactory) -> None:
+    """Of twenty that succeeded, of the one model of the one provider; in money, of those whose price was told."""
     generation = await a_stored_generation(unit_of_work)
     offline, model = generation.provider, generation.model
     async with unit_of_work() as work:
-        assert await work.generations.typical_seconds(offline, model) is None
+        assert await work.generations.typical_call(offline, model) == TypicalCall()
         for number in range(1, 26):
             seconds = 100.0 if number <= 5 else 2.0 + number % 2
             begun = after(1000 * number)
-            attempt = an_attempt(generation, number, started_at=begun, outcome=SUCCEEDED)
+            cost = None if number == 25 else 10_000 + 1_000 * number
+            attempt = an_attempt(generation, number, started_at=begun, outcome=SUCCEEDED, cost_micro_usd=cost)
             await work.generations.add_attempt(replace(attempt, finished_at=after(1000 * number + seconds)))
         others = [
             an_attempt(generation, 26, outcome=FailureCode.TIMEOUT.value),
             an_attempt(generation, 27, outcome=SUCCEEDED, model="sketch-2"),
-            an_attempt(generation, 28, outcome=SUCCEEDED, provider=ProviderKind.GEMINI),
+            an_attempt(generation, 28, outcome=SUCCEEDED, provider=ProviderKind.GEMINI, cost_micro_usd=1),
         ]
         for other in others:
             await work.generations.add_attempt(replace(other, started_at=NOW, finished_at=after(99_999)))
         await work.commit()
     async with unit_of_work(read_only=True) as work:
-        assert await work.generations.typical_seconds(offline, model) == pytest.approx(2.5)
-        assert await work.generations.typical_seconds(offline, "sketch-3") is None
+        typical = await work.generations.typical_call(offline, model)
+        assert (typical.seconds, typical.cost_micro_usd) == (pytest.approx(2.5), 25_000)
+        assert await work.generations.typical_call(offline, "sketch-2") == TypicalCall(99_999.0, None)
+        assert await work.generations.typical_call(offline, "sketch-3") == TypicalCall()
+
+
+async def test_generations_that_run_are_found_by_their_age(unit_of_work: UnitOfWorkFactory) -> None:
+    """Of every community, made before the moment; those that ended are left out."""
+    viewer, stranger = await stored_viewer(unit_of_work), await stored_viewer(unit_of_work)
+    old, ended, new = (a_generation(viewer.user, created_at=after(second)) for second in (1, 1, 3))
+    elsewhere = a_generation(stranger.user, created_at=after(2))
+    await stored(unit_of_work, old, ended, new, elsewhere)
+    await end(unit_of_work, ended, FAILED)
+    async with unit_of_work(read_only=True) as work:
+        assert set(await work.generations.running(after(3))) == {old.id, elsewhere.id}
+        assert await work.generations.running(after(1)) == []

@@ -1,0 +1,117 @@
+"""Questions about the counters of usage, and the ledger they are the sums of."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, bindparam, insert, literal, literal_column, null, select, union_all, update
+from sqlalchemy.dialects.postgresql import insert as insert_or_update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.errors import NotFound
+from domain.quotas import Account, Allowance, Counter, Feature, QuotaUnit, UsageEvent, UsageKind
+from storage.database.plans import limit_of
+from storage.database.tables import community, plan_limit, usage_counter, usage_event, user_limit
+
+NO_LIMIT = 2**63 - 1
+
+_c, _e = usage_counter.c, usage_event.c
+_ALLOWANCE = union_all(
+    select(community.c.time_zone, literal(False).label("is_user"), *plan_limit.c["feature", "unit", "amount"])
+    .outerjoin(plan_limit, plan_limit.c.plan_id == community.c.plan_id)
+    .where(community.c.id == bindparam("community_id")),
+    select(null(), literal(True), *user_limit.c["feature", "unit", "amount"]).where(
+        user_limit.c.user_id == bindparam("user_id")
+    ),
+)
+_ACCOUNT = (_c.subject_id, _c.feature, _c.unit, _c.period)
+_OF_ACCOUNT = tuple(column == bindparam(f"of_{column.name}", type_=column.type) for column in _ACCOUNT)
+_COUNTER = select(_c.used, _c.reserved).where(*_OF_ACCOUNT)
+_CHANGE = (
+    update(usage_counter)
+    .where(*_OF_ACCOUNT)
+    .values(
+        used=_c.used + bindparam("used_delta", type_=BigInteger),
+        reserved=_c.reserved + bindparam("reserved_delta", type_=BigInteger),
+    )
+)
+_NEW = insert_or_update(usage_counter)
+_TOGETHER = {"used": _c.used + _NEW.excluded.used, "reserved": _c.reserved + _NEW.excluded.reserved}
+_ADD = _NEW.on_conflict_do_update(
+    index_elements=_ACCOUNT,
+    set_=_TOGETHER,
+    where=_TOGETHER["used"] + _TOGETHER["reserved"] <= bindparam("limit", type_=BigInteger),
+).returning(_c.used)
+_OF_GENERATION = _e.generation_id == bindparam("generation_id")
+_IS_RESERVATION = _e.kind == literal_column(f"'{UsageKind.RESERVE}'")
+# By unit, as they were reserved: transactions that hold counters in one order never wait for each other.
+_RESERVED = select(usage_event).where(_OF_GENERATION, _IS_RESERVATION).order_by(_e.feature, _e.unit).with_for_update()
+_ENDED = select(_e.feature, _e.unit).where(_OF_GENERATION, ~_IS_RESERVATION)
+
+
+def _event(row: Mapping[Any, Any]) -> UsageEvent:
+    values = {column.name: row[column] for column in usage_event.c}
+    values["feature"] = Feature(values["feature"])
+    values["unit"] = QuotaUnit(values["unit"])
+    values["kind"] = UsageKind(values["kind"])
+    return UsageEvent(**values)
+
+
+def _which(account: Account) -> dict[str, Any]:
+    return {f"of_{column.name}": getattr(account, column.name) for column in _ACCOUNT}
+
+
+class Usage:
+    """Implements the port of the same noun."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def allowance(self, community_id: UUID, user_id: UUID) -> Allowance:
+        """The community's time zone and both sets of limits."""
+        rows = (await self._connection.execute(_ALLOWANCE, {"community_id": community_id, "user_id": user_id})).all()
+        limits = {
+            is_user: tuple(limit_of(*row[2:]) for row in rows if row.is_user is is_user and row.feature)
+            for is_user in (False, True)
+        }
+        time_zone = next((row.time_zone for row in rows if row.time_zone), None)
+        if time_zone is None:
+            raise NotFound("Community", community_id)
+        return Allowance(time_zone, limits[False], limits[True])
+
+    async def reserve(self, account: Account, amount: int, limit: int | None) -> bool:
+        """Reserve within the limit. The counter's first row of a month knows no condition, so that is asked before."""
+        if amount == 0:
+            return True
+        limit = NO_LIMIT if limit is None else limit
+        return amount <= limit and await self._add(account, amount, 0, limit)
+
+    async def move(self, account: Account, reserved_delta: int, used_delta: int) -> None:
+        """Change the counter that is there, or begin one."""
+        deltas = {"reserved_delta": reserved_delta, "used_delta": used_delta}
+        changed = await self._connection.execute(_CHANGE, {**_which(account), **deltas})
+        if not changed.rowcount:
+            await self._add(account, reserved_delta, used_delta, NO_LIMIT)
+
+    async def _add(self, account: Account, reserved: int, used: int, limit: int) -> bool:
+        values = {column.name: getattr(account, column.name) for column in _ACCOUNT}
+        added = await self._connection.execute(_ADD, {**values, "reserved": reserved, "used": used, "limit": limit})
+        return added.first() is not None
+
+    async def counter(self, account: Account) -> Counter:
+        """The counter, or zero."""
+        row = (await self._connection.execute(_COUNTER, _which(account))).first()
+        return Counter(*row) if row else Counter()
+
+    async def record(self, event: UsageEvent) -> None:
+        """Store a line."""
+        await self._connection.execute(
+            insert(usage_event), {column.name: getattr(event, column.name) for column in usage_event.c}
+        )
+
+    async def unsettled(self, generation_id: UUID) -> Sequence[UsageEvent]:
+        """Reservations that have no end. The ends are read after the lock: whoever held it may have written them."""
+        of_generation = {"generation_id": generation_id}
+        reserved = [_event(row) for row in (await self._connection.execute(_RESERVED, of_generation)).mappings()]
+        ended = {tuple(row) for row in await self._connection.execute(_ENDED, of_generation)}
+        return [event for event in reserved if (event.feature, event.unit) not in ended]
