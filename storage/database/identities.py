@@ -15,7 +15,7 @@ from storage.database.reaches import reached
 from storage.database.tables import identity
 
 _c = identity.c
-_IDENTITY = select(
+IDENTITY = select(
     _c.id,
     _c.community_id,
     _c.user_id,
@@ -30,7 +30,8 @@ _IDENTITY = select(
 )
 
 
-def _identity(row: Sequence[Any]) -> Identity:
+def identity_of_row(row: Sequence[Any]) -> Identity:
+    """The identity of the columns of IDENTITY."""
     row_id, community_id, user_id, name, category, statement, visualization, notes, *rest = row
     return Identity(row_id, community_id, user_id, name, category, statement, visualization, tuple(notes), *rest)
 
@@ -66,11 +67,11 @@ class Identities:
 
     async def get(self, scope: Scope, id: UUID, *, for_update: bool = False) -> Identity:
         """One identity."""
-        statement = _IDENTITY.where(_c.id == id, reached(scope, _c.community_id, _c.user_id))
+        statement = IDENTITY.where(_c.id == id, reached(scope, _c.community_id, _c.user_id))
         row = (await self._connection.execute(statement.with_for_update() if for_update else statement)).first()
         if row is None:
             raise NotFound("Identity", id)
-        return _identity(row)
+        return identity_of_row(row)
 
     async def update(self, changed: Identity) -> None:
         """Store new values."""
@@ -86,10 +87,10 @@ class Identities:
 
     async def by_ids(self, scope: Scope, ids: Sequence[UUID]) -> Sequence[Identity]:
         """Identities in reach."""
-        statement = _IDENTITY.where(_c.id.in_(ids), reached(scope, _c.community_id, _c.user_id))
-        return [_identity(row) for row in await self._connection.execute(statement)]
+        statement = IDENTITY.where(_c.id.in_(ids), reached(scope, _c.community_id, _c.user_id))
+        return [identity_of_row(row) for row in await self._connection.execute(statement)]
 
     async def of_users(self, user_ids: Sequence[UUID]) -> Sequence[Identity]:
         """Identities of the users, the oldest first."""
-        statement = _IDENTITY.where(_c.user_id.in_(user_ids)).order_by(_c.created_at, _c.id)
-        return [_identity(row) for row in await self._connection.execute(statement)]
+        statement = IDENTITY.where(_c.user_id.in_(user_ids)).order_by(_c.created_at, _c.id)
+        return [identity_of_row(row) for row in await self._connection.execute(statement)]

@@ -1,23 +1,30 @@
 """Questions about library images. A page of them is the most asked of all: see `bench/`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, FromClause, Select, and_, bindparam, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import NotFound
-from domain.images import Image, ImageScope, ImageSource, Recipe
+from domain.images import Acceptance, Image, ImageList, ImageSource, ImageUses, Recipe
 from domain.pages import Page, PageRequest
 from domain.prompts import StructuredPrompt
 from domain.providers import ProviderKind
-from domain.users import Scope, Viewer
+from domain.tags import Tag, TagKind
+from domain.users import Scope
+from domain.wizards import Step
+from storage.database.identities import IDENTITY, identity_of_row
 from storage.database.keysets import Keyset
 from storage.database.pictures import picture_columns, picture_of_row, picture_values
 from storage.database.reaches import reached
-from storage.database.tables import image
+from storage.database.search import found, put_into_table, query_for, search_column
+from storage.database.tables import identity, image, step, user_account, wizard
+from storage.database.wizards import STEP
 
 _c = image.c
 _COLUMNS = (
@@ -31,14 +38,18 @@ _COLUMNS = (
     _c.generation_id,
     _c.generation_index,
     _c.created_at,
+    _c.tags,
+    _c.prompt_id,
     *picture_columns(image),
 )
 _IMAGE = select(*_COLUMNS)
 _SOURCES = {source.value: source for source in ImageSource}
+_KINDS = {kind.value: kind for kind in TagKind}
 
 
 def _image(row: Sequence[Any]) -> Image:
-    row_id, community_id, owner_id, source, filename, is_public, recipe, made_by, index, created_at, *picture = row
+    row_id, community_id, owner_id, source, filename, is_public, recipe, made_by, index, created_at, *rest = row
+    tags, prompt_id, *picture = rest
     return Image(
         row_id,
         community_id,
@@ -51,6 +62,8 @@ def _image(row: Sequence[Any]) -> Image:
         made_by,
         index,
         created_at,
+        tuple(Tag(_KINDS[tag["kind"]], tag["value"]) for tag in tags),
+        prompt_id,
     )
 
 
@@ -71,12 +84,50 @@ def _recipe(
     )
 
 
-_PAGES = {
-    ImageScope.MINE: Keyset(image, _COLUMNS, lambda rows: rows.c.owner_id == bindparam("owner_id"), _image),
-    ImageScope.PUBLIC: Keyset(
-        image, _COLUMNS, lambda rows: and_(rows.c.community_id == bindparam("community_id"), rows.c.is_public), _image
+# What a list may ask for, by the name of its parameter.
+_CONDITIONS: dict[str, Callable[[FromClause], ColumnElement[bool]]] = {
+    "community_id": lambda rows: rows.c.community_id == bindparam("community_id"),
+    "owner_id": lambda rows: rows.c.owner_id == bindparam("owner_id"),
+    # The same without a look at every image: an owner is of one community.
+    "owners_community_id": lambda _: exists().where(
+        user_account.c.id == bindparam("owner_id"), user_account.c.community_id == bindparam("owners_community_id")
     ),
+    "is_public": lambda rows: rows.c.is_public,
+    "prompt_id": lambda rows: rows.c.prompt_id == bindparam("prompt_id"),
+    "source": lambda rows: rows.c.source == bindparam("source"),
+    "provider": lambda rows: rows.c.provider == bindparam("provider"),
+    "created_after": lambda rows: rows.c.created_at > bindparam("created_after"),
+    "created_before": lambda rows: rows.c.created_at < bindparam("created_before"),
 }
+
+
+@cache
+def _list(names: frozenset[str], is_sqlite: bool) -> Keyset[Image]:
+    """The lists that ask for these things, whatever their values are: one for each combination."""
+
+    def condition(rows: FromClause) -> ColumnElement[bool]:
+        asked = [_CONDITIONS[name](rows) for name in sorted(names - {"query"})]
+        return and_(*asked, *([found(rows, is_sqlite)] if "query" in names else []))
+
+    return Keyset(image, _COLUMNS, condition, _image)
+
+
+def _filters(wanted: ImageList) -> dict[str, object]:
+    asked = wanted.filter
+    values = {
+        "query": query_for(wanted) if asked.words or asked.tags else None,
+        "prompt_id": wanted.prompt_id,
+        "source": asked.source,
+        "provider": asked.provider,
+        "created_after": asked.created_after,
+        "created_before": asked.created_before,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _whose(wanted: ImageList, community: str = "community_id") -> dict[str, object]:
+    values = {community: wanted.community_id, "owner_id": wanted.owner_id, "is_public": wanted.is_public}
+    return {name: value for name, value in values.items() if value}
 
 
 def _visible(scope: Scope) -> ColumnElement[bool]:
@@ -84,19 +135,14 @@ def _visible(scope: Scope) -> ColumnElement[bool]:
     return or_(reached(scope, _c.community_id, _c.owner_id), public)
 
 
-def _whose(viewer: Viewer, scope: ImageScope) -> dict[str, UUID]:
-    if scope is ImageScope.MINE:
-        return {"owner_id": viewer.id}
-    return {"community_id": viewer.user.community_id}
-
-
 class Images:
     """Implements the port of the same noun."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+        self._is_sqlite = connection.dialect.name == "sqlite"
 
-    async def add(self, new: Image) -> None:
+    async def add(self, new: Image) -> bool:
         """Store an image, unless its generation's picture is there."""
         values = {
             "id": new.id,
@@ -104,24 +150,77 @@ class Images:
             "owner_id": new.owner_id,
             "source": new.source,
             "filename": new.filename,
-            "is_public": new.is_public,
             "recipe": new.recipe,
+            "provider": new.recipe.provider if new.recipe else None,
+            "prompt_id": new.prompt_id,
             "generation_id": new.generation_id,
             "generation_index": new.generation_index,
             "created_at": new.created_at,
             **picture_values(new.picture),
+            **self._changeable(new),
         }
-        statement = insert_or_ignore(image)
+        statement = insert_or_ignore(image).values(values)
         if new.generation_id:
             statement = statement.on_conflict_do_nothing()
-        await self._connection.execute(statement, values)
+        is_new = (await self._connection.execute(statement)).rowcount == 1
+        if is_new and self._is_sqlite:
+            await put_into_table(self._connection, new)
+        return is_new
 
-    async def get_visible(self, scope: Scope, id: UUID) -> Image:
+    def _changeable(self, changed: Image) -> dict[str, Any]:
+        search = search_column(changed, self._is_sqlite)
+        return {"tags": changed.tags, "is_public": changed.is_public, "search": search}
+
+    async def get(self, scope: Scope, id: UUID, *, for_update: bool = False) -> Image:
+        """One image in reach."""
+        statement = _IMAGE.where(_c.id == id, reached(scope, _c.community_id, _c.owner_id))
+        return await self._one(id, statement.with_for_update() if for_update else statement)
+
+    async def get_visible(self, scope: Scope, id: UUID, *, for_update: bool = False, for_use: bool = False) -> Image:
         """One image that may be seen."""
-        found = await self.visible_by_ids(scope, [id])
-        if not found:
+        statement = _IMAGE.where(_c.id == id, _visible(scope))
+        if for_update or for_use:
+            statement = statement.with_for_update(read=not for_update)
+        return await self._one(id, statement)
+
+    async def _one(self, id: UUID, statement: Select[Any]) -> Image:
+        row = (await self._connection.execute(statement)).first()
+        if row is None:
             raise NotFound("Image", id)
-        return found[0]
+        return _image(row)
+
+    async def update(self, changed: Image) -> None:
+        """Store the tags and whether it is public."""
+        await self._connection.execute(update(image).where(_c.id == changed.id).values(self._changeable(changed)))
+        if self._is_sqlite:
+            await put_into_table(self._connection, changed)
+
+    async def delete(self, id: UUID) -> None:
+        """Remove an image."""
+        await self._connection.execute(delete(image).where(_c.id == id))
+
+    async def uses_of(self, ids: Sequence[UUID]) -> dict[UUID, ImageUses]:
+        """Identities the oldest first; steps by wizard, the oldest first, and their order."""
+        portraits = IDENTITY.where(identity.c.image_id.in_(ids)).order_by(identity.c.created_at, identity.c.id)
+        identities = [identity_of_row(row) for row in await self._connection.execute(portraits)]
+        backgrounds = STEP.where(step.c.background_id.in_(ids)).join(wizard, wizard.c.id == step.c.wizard_id)
+        ordered = backgrounds.order_by(wizard.c.created_at, wizard.c.id, step.c.order)
+        steps = [Step(*row) for row in await self._connection.execute(ordered)]
+        uses = {
+            id: ImageUses(
+                tuple(one for one in identities if one.image_id == id),
+                tuple(one for one in steps if one.background_id == id),
+            )
+            for id in ids
+        }
+        return {id: used for id, used in uses.items() if used}
+
+    async def end_uses(self, id: UUID, but_of: UUID | None, at: datetime) -> None:
+        """Take the image from what shows it."""
+        others = [] if but_of is None else [identity.c.user_id != but_of]
+        portraits = update(identity).where(identity.c.image_id == id, *others)
+        await self._connection.execute(portraits.values(image_id=None, updated_at=at))
+        await self._connection.execute(update(step).where(step.c.background_id == id).values(background_id=None))
 
     async def visible_by_ids(self, scope: Scope, ids: Sequence[UUID]) -> Sequence[Image]:
         """Images that may be seen."""
@@ -136,13 +235,28 @@ class Images:
         made = _IMAGE.where(_c.generation_id.in_(generation_ids))
         return await self._all(made.order_by(_c.generation_id, _c.generation_index))
 
-    async def _all(self, statement: Any) -> Sequence[Image]:
+    async def _all(self, statement: Select[Any]) -> Sequence[Image]:
         return [_image(row) for row in await self._connection.execute(statement)]
 
-    async def page(self, viewer: Viewer, scope: ImageScope, page: PageRequest) -> Page[Image]:
+    async def page(self, wanted: ImageList, page: PageRequest) -> Page[Image]:
         """One page of a list."""
-        return await _PAGES[scope].page(self._connection, page, **_whose(viewer, scope))
+        asked = _whose(wanted) | _filters(wanted)
+        return await _list(frozenset(asked), self._is_sqlite).page(self._connection, page, **asked)
 
-    async def count(self, viewer: Viewer, scope: ImageScope) -> int:
+    async def count(self, wanted: ImageList) -> int:
         """The length of a list."""
-        return await _PAGES[scope].count(self._connection, **_whose(viewer, scope))
+        filters = _filters(wanted)
+        if "query" in filters:
+            asked = filters  # the query says whose list it is, and so no image has to be read
+        else:
+            asked = _whose(wanted, "owners_community_id" if wanted.owner_id else "community_id") | filters
+        return await _list(frozenset(asked), self._is_sqlite).count(self._connection, **asked)
+
+    async def acceptance(self, scope: Scope, prompt_ids: Sequence[UUID]) -> dict[UUID, Acceptance]:
+        """What was made with each version, and what of it is shown or shared."""
+        is_portrait = exists().where(identity.c.image_id == _c.id)
+        is_background = exists().where(step.c.background_id == _c.id)
+        accepted = func.count().filter(or_(_c.is_public, is_portrait, is_background))
+        statement = select(_c.prompt_id, func.count(), accepted).group_by(_c.prompt_id)
+        reachable = statement.where(_c.prompt_id.in_(prompt_ids), reached(scope, _c.community_id, _c.owner_id))
+        return {id: Acceptance(made, used) for id, made, used in await self._connection.execute(reachable)}

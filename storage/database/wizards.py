@@ -16,7 +16,7 @@ OUT_OF_THE_WAY = 1000
 
 _w, _s = wizard.c, step.c
 _WIZARD = select(_w.id, _w.community_id, _w.name, _w.created_at)
-_STEP = select(_s.id, _s.community_id, _s.wizard_id, _s.title, _s.order, _s.background_id)
+STEP = select(_s.id, _s.community_id, _s.wizard_id, _s.title, _s.order, _s.background_id)
 _PLACE = update(step).where(_s.id == bindparam("step_id")).values(order=bindparam("place"))
 
 
@@ -100,11 +100,11 @@ class Wizards:
 
     async def steps_of(self, wizard_ids: Sequence[UUID]) -> Sequence[Step]:
         """Steps of the wizards, by order."""
-        return await self._steps(_STEP.where(_s.wizard_id.in_(wizard_ids)).order_by(_s.wizard_id, _s.order))
+        return await self._steps(STEP.where(_s.wizard_id.in_(wizard_ids)).order_by(_s.wizard_id, _s.order))
 
     async def steps_by_ids(self, community_id: UUID, ids: Sequence[UUID]) -> Sequence[Step]:
         """Steps of the community."""
-        return await self._steps(_STEP.where(_s.id.in_(ids), _s.community_id == community_id))
+        return await self._steps(STEP.where(_s.id.in_(ids), _s.community_id == community_id))
 
     async def _steps(self, statement: Select[Any]) -> Sequence[Step]:
         return [Step(*row) for row in await self._connection.execute(statement)]
