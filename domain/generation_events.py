@@ -48,12 +48,14 @@ class GenerationEvents:
         now = self._clock.now()
         async with self._unit_of_work() as work:
             images = await work.images.of_generations([generation.id])
-            told = [event.failure for event in await work.generations.outcomes(generation.id)]
-            failures = [*unprepared, *(failure for failure in told if failure)]
-            state = final_state(len(images), failures)
+            outcomes = await work.generations.outcomes(generation.id)
+            # Counted by what was told: an image may have been deleted since.
+            made = sum(event.image_id is not None for event in outcomes)
+            failures = [*unprepared, *(event.failure for event in outcomes if event.failure)]
+            state = final_state(made, failures)
             draft = EventDraft(
                 state,
-                final_stage(state, len(images), generation.options.n),
+                final_stage(state, made, generation.options.n),
                 failure=unprepared[0] if unprepared else None,
             )
             attempts = await work.generations.attempts_of([generation.id])
@@ -61,7 +63,7 @@ class GenerationEvents:
             if event and images:
                 await _show(work, generation, images[0], now)
             if event:
-                await settle(work, generation, len(images), spent(attempts, generation), now)
+                await settle(work, generation, made, spent(attempts, generation), now)
             await work.commit()
         self._publish(event)
 

@@ -1,6 +1,7 @@
 """Everything that makes pictures, on a real database, with a provider that follows a script."""
 
-from uuid import UUID
+from dataclasses import replace
+from uuid import UUID, uuid4
 
 from domain.failures import GenerationFailure
 from domain.generation_events import GenerationEvents
@@ -8,21 +9,23 @@ from domain.generation_jobs import GenerationJobs
 from domain.generation_requests import GenerateImage, GenerationRequests
 from domain.generations import Attempt, Generation, GenerationEvent
 from domain.identities import Identity
-from domain.images import Image
+from domain.images import Image, Images
 from domain.picture_store import PictureStore
 from domain.pictures import PictureLimits
 from domain.ports import ObjectStore
 from domain.provider_calls import CallLimits, ProviderCalls
 from domain.providers import ProviderKind
+from domain.quotas import Feature, Quota, Quotas, QuotaUnit
 from domain.reference_images import ReferenceImage, ReferenceImages
 from domain.users import Viewer
+from domain.wizards import Wizards
 from storage.imaging import PillowImaging
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import RecordedBus
 from tests.fakes.mishaps import Mishaps, UnluckyUnitOfWork, with_mishaps
 from tests.fakes.objects import FakeObjectStore
 from tests.fakes.providers import FakeProvider
-from tests.rows import an_identity
+from tests.rows import PICTURE, an_identity, an_image
 from tests.uploads import a_photo
 
 
@@ -54,6 +57,9 @@ class Workshop:
         self.jobs = GenerationJobs(unit_of_work, self.pictures, self.events, self.calls, clock)
         self.requests = GenerationRequests(unit_of_work, providers, (ProviderKind.OFFLINE, None), objects, clock)
         self.slots = ReferenceImages(unit_of_work, self.pictures, clock)
+        self.library = Images(unit_of_work, self.pictures, clock)
+        self.wizards = Wizards(unit_of_work, clock)
+        self.quotas = Quotas(unit_of_work, clock)
 
     async def _sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
@@ -74,6 +80,10 @@ class Workshop:
         async with self.unit_of_work(read_only=True) as work:
             return list(await work.reference_images.of_users([viewer.id]))
 
+    async def used(self, viewer: Viewer, unit: QuotaUnit = QuotaUnit.IMAGES) -> Quota:
+        """How the viewer's own quota stands."""
+        return await self.quotas.of_user(viewer.user, Feature.IMAGE_GENERATION, unit)
+
     async def run(self, generation: Generation) -> Generation:
         """Take every step once, as the job engine does. Returns what became of the generation."""
         for index in range(await self.jobs.prepare(generation.id)):
@@ -86,6 +96,17 @@ class Workshop:
         generation = await self.requests.ask(viewer, wish)
         await self.jobs.prepare(generation.id)
         return await self.load(generation.id)
+
+    async def drawn(self, generation: Generation, index: int = 0) -> Image:
+        """A picture of the generation's on its way into the library: its objects are noted, its row is not there."""
+        picture = replace(
+            PICTURE, key=f"{generation.community_id}/images/{uuid4()}.png", sha256=uuid4().hex, variant_keys={}
+        )
+        async with self.unit_of_work() as work:
+            await work.pictures.doom(picture.keys, self.clock.now())
+            await work.commit()
+            owner = await work.users.get(generation.owner_id)
+        return an_image(owner, picture=picture, generation_id=generation.id, generation_index=index)
 
     async def load(self, id: UUID) -> Generation:
         """A generation as the database has it."""

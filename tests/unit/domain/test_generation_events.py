@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,10 +13,11 @@ from domain.generation_requests import GenerateImage
 from domain.generations import EventDraft, GenerationEvent, GenerationState
 from domain.providers import ImageOptions
 from domain.users import Viewer
-from tests.rows import an_attempt, an_identity, an_image
+from tests.rows import an_attempt, an_identity
 from tests.workshop import Workshop
 
-WISH = GenerateImage(prompt="A house", options=ImageOptions(n=2))
+HOUSE = GenerateImage(prompt="A house")
+WISH = replace(HOUSE, options=ImageOptions(n=2))
 REFUSED = failure(FailureCode.REFUSED_INPUT)
 
 
@@ -66,7 +68,7 @@ class TestTelling:
         generation = await shop.requests.ask(viewer, WISH)
         await shop.events.end(generation, [failure(FailureCode.INTERNAL)])
         told = await shop.told(generation)
-        image = an_image(viewer.user, generation_id=generation.id, generation_index=0)
+        image = await shop.drawn(generation)
         await shop.events.tell(generation, EventDraft(index=0, stage="Done", image_id=image.id), image)
         assert await shop.told(generation) == told
         assert [kept.id for kept in await shop.images(generation)] == [image.id]
@@ -94,7 +96,7 @@ class TestEnding:
     async def test_what_was_told_makes_the_outcome(self, shop: Workshop, viewer: Viewer) -> None:
         """One picture of two, the other's failure, and the cost of every call."""
         generation = await shop.requests.ask(viewer, WISH)
-        image = an_image(viewer.user, generation_id=generation.id, generation_index=1)
+        image = await shop.drawn(generation, 1)
         await shop.events.tell(generation, EventDraft(index=1, stage="Done", image_id=image.id), image)
         await shop.events.tell(generation, EventDraft(index=0, stage="No", failure=REFUSED.at(0)))
         async with shop.unit_of_work() as work:
@@ -127,6 +129,31 @@ class TestEnding:
         assert (ended.state, ended.failures) == (GenerationState.FAILED, (broken, REFUSED.at(0)))
         assert (await shop.told(generation))[-1].failure == broken
 
+    async def test_a_picture_that_was_deleted_meanwhile_was_made(self, shop: Workshop, viewer: Viewer) -> None:
+        """Its owner did so before the end: that is no failure, and the other one becomes the portrait."""
+        identity = await shop.identity(viewer)
+        wish = replace(WISH, prompt=None, identity_id=identity.id, save_to_identity=True)
+        generation = await shop.requests.ask(viewer, wish)
+        for index in range(2):
+            image = await shop.drawn(generation, index)
+            await shop.events.tell(generation, EventDraft(index=index, image_id=image.id), image)
+        first, second = await shop.images(generation)
+        await shop.library.delete(viewer, first.id)
+        await shop.events.end(generation)
+        assert (await shop.told(generation))[-1].stage == "Done"
+        async with shop.unit_of_work(read_only=True) as work:
+            assert (await work.identities.get(viewer.scope, identity.id)).image_id == second.id
+
+    async def test_a_generation_whose_every_picture_was_deleted_succeeded(self, shop: Workshop, viewer: Viewer) -> None:
+        """They were made, and count."""
+        generation = await shop.requests.ask(viewer, HOUSE)
+        image = await shop.drawn(generation)
+        await shop.events.tell(generation, EventDraft(index=0, image_id=image.id), image)
+        await shop.library.delete(viewer, image.id)
+        await shop.events.end(generation)
+        assert (await shop.load(generation.id)).state is GenerationState.SUCCEEDED
+        assert (await shop.used(viewer)).used == 1
+
     async def test_it_ends_once(self, shop: Workshop, viewer: Viewer) -> None:
         """The first outcome stays, and no portrait is set by a later one."""
         identity = await shop.identity(viewer)
@@ -134,7 +161,7 @@ class TestEnding:
         generation = await shop.requests.ask(viewer, wish)
         await shop.events.end(generation, [failure(FailureCode.INTERNAL)])
         told = await shop.told(generation)
-        image = an_image(viewer.user, generation_id=generation.id, generation_index=0)
+        image = await shop.drawn(generation)
         await shop.events.tell(generation, EventDraft(index=0, image_id=image.id), image)
         await shop.events.end(generation)
         assert await shop.told(generation) == told
@@ -197,6 +224,17 @@ class TestFollowing:
         assert await followed(shop, admin, mine.id) == []
 
 
+async def test_a_picture_that_is_there_already_is_counted_once(shop: Workshop, viewer: Viewer) -> None:
+    """The step was repeated after a crash: the second one's objects are given up."""
+    generation = await shop.requests.ask(viewer, HOUSE)
+    first, again = await shop.drawn(generation), await shop.drawn(generation)
+    for image in (first, again):
+        await shop.events.tell(generation, EventDraft(), image)
+    assert [image.id for image in await shop.images(generation)] == [first.id]
+    async with shop.unit_of_work(read_only=True) as work:
+        assert await work.pictures.doomed([*first.picture.keys, *again.picture.keys]) == [again.picture.key]
+
+
 async def test_a_portrait_of_an_identity_that_is_gone_hurts_nobody(shop: Workshop, viewer: Viewer) -> None:
     """It was deleted while the pictures were made: they are kept, and the generation succeeds."""
     identity = await shop.identity(viewer)
@@ -205,7 +243,7 @@ async def test_a_portrait_of_an_identity_that_is_gone_hurts_nobody(shop: Worksho
         await work.identities.delete(identity.id)
         await work.identities.add(an_identity(viewer.user))
         await work.commit()
-    image = an_image(viewer.user, generation_id=generation.id, generation_index=0)
+    image = await shop.drawn(generation)
     await shop.events.tell(generation, EventDraft(index=0, image_id=image.id), image)
     await shop.events.end(generation)
     assert (await shop.load(generation.id)).state is GenerationState.SUCCEEDED

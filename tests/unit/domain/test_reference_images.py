@@ -105,11 +105,11 @@ class TestCreating:
     async def test_a_slot_comes_with_its_picture(
         self, slots: ReferenceImages, viewer: Viewer, store: FakeObjectStore, unlucky: UnluckyUnitOfWork
     ) -> None:
-        """In the folder of the references, in the viewer's community."""
+        """In the folder of the viewer's community."""
         slot = await slots.create(viewer, file=a_photo())
         assert await stored(unlucky, viewer) == [slot]
         assert slot.picture
-        assert slot.picture.key.startswith(f"{viewer.user.community_id}/references/")
+        assert slot.picture.key.startswith(f"{viewer.user.community_id}/images/")
         assert set(store.objects) == keys(slot)
 
     async def test_a_full_set_is_refused_before_the_file_is_looked_at(
