@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import delete
+from sqlalchemy.exc import IntegrityError
 
 from domain.errors import NotFound
 from domain.repositories import UnitOfWorkFactory
@@ -71,19 +72,24 @@ async def test_what_pointed_at_a_deleted_identity_stays(unit_of_work: UnitOfWork
             await work.identities.get(viewer.scope, identity.id)
 
 
-async def test_an_identity_outlives_its_portrait(unit_of_work: UnitOfWorkFactory, database: Database) -> None:
-    """When the image goes, the identity is left without one."""
+async def test_a_portrait_is_held_by_its_identity(unit_of_work: UnitOfWorkFactory, database: Database) -> None:
+    """The image can't be removed from under it; without the identity it can."""
     viewer = await stored_viewer(unit_of_work)
     image = an_image(viewer.user)
     identity = an_identity(viewer.user, image_id=image.id)
+    removal = delete(image_table).where(image_table.c.id == image.id)
     async with unit_of_work() as work:
         await work.images.add(image)
         await work.identities.add(identity)
         await work.commit()
+    with pytest.raises(IntegrityError), database.sync_engine().begin() as connection:
+        connection.execute(removal)
+    async with unit_of_work() as work:
+        assert await work.identities.get(viewer.scope, identity.id) == identity
+        await work.identities.delete(identity.id)
+        await work.commit()
     with database.sync_engine().begin() as connection:
-        connection.execute(delete(image_table).where(image_table.c.id == image.id))
-    async with unit_of_work(read_only=True) as work:
-        assert await work.identities.get(viewer.scope, identity.id) == replace(identity, image_id=None)
+        assert connection.execute(removal).rowcount == 1
 
 
 async def test_a_scope_reaches_its_owner_or_its_whole_community(unit_of_work: UnitOfWorkFactory) -> None:

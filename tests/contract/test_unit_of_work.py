@@ -130,7 +130,7 @@ class CommunityQueue:
 
     async def enqueue_generation(self, generation: Generation) -> None:
         """Write it under the generation's id."""
-        statement = text(f"INSERT INTO community (id, name) VALUES ('{generation.id.hex}', 'job')")  # noqa: S608 - an id of our own
+        statement = text(f"INSERT INTO community (id, name, time_zone) VALUES ('{generation.id.hex}', 'job', 'UTC')")  # noqa: S608 - an id of our own
         await self._connection.run_sync(lambda connection: connection.execute(statement))
 
 

@@ -9,15 +9,17 @@ import pytest
 from domain.errors import Conflict, NotFound
 from domain.repositories import UnitOfWorkFactory
 from domain.users import Community, Role, User
-from tests.rows import a_user, after, stored_community, stored_viewer
+from tests.rows import a_plan, a_user, after, stored_community, stored_viewer
 
 
 async def test_a_user_comes_back_as_stored(unit_of_work: UnitOfWorkFactory) -> None:
     """Every field, moments aware and to the microsecond."""
     viewer = await stored_viewer(unit_of_work, role=Role.ADMIN, is_test=True)
+    operator = await stored_viewer(unit_of_work, is_operator=True)
     async with unit_of_work(read_only=True) as work:
         found = await work.users.get(viewer.id)
         assert found == viewer.user
+        assert await work.users.get(operator.id) == operator.user
         assert found.created_at.utcoffset() is not None
         with pytest.raises(NotFound):
             await work.users.get(uuid4())
@@ -129,3 +131,41 @@ async def test_a_community_is_found_by_name(unit_of_work: UnitOfWorkFactory) -> 
     async with unit_of_work(read_only=True) as work:
         assert await work.users.community_named("Twins") == min(communities, key=lambda each: each.id)
         assert await work.users.community_named("Twin") is None
+
+
+async def test_a_community_comes_back_as_stored_and_as_changed(unit_of_work: UnitOfWorkFactory) -> None:
+    """Every field, however it is asked for; the others stay as they are."""
+    plan = a_plan(None)
+    async with unit_of_work() as work:
+        await work.plans.add(plan)
+        await work.commit()
+    community, other = Community(uuid4(), "Lovelace", "Asia/Tokyo", plan.id), Community(uuid4(), "Babbage")
+    changed = replace(other, name="Byron", time_zone="Europe/London", plan_id=plan.id)
+    async with unit_of_work() as work:
+        for each in (community, other):
+            await work.users.add_community(each)
+        assert await work.users.community(other.id, for_update=True) == other
+        await work.users.update_community(changed)
+        await work.commit()
+    async with unit_of_work(read_only=True) as work:
+        for expected in (community, changed):
+            assert await work.users.community(expected.id) == expected
+            assert await work.users.communities([expected.id, uuid4()]) == [expected]
+            assert await work.users.community_named(expected.name) == expected
+        with pytest.raises(NotFound, match="Community not found"):
+            await work.users.community(uuid4())
+
+
+async def test_a_locked_community_waits_for_its_turn(unit_of_work: UnitOfWorkFactory) -> None:
+    """Of many who look at it in order to change it each sees what the one before wrote."""
+    community = await stored_community(unit_of_work, "")
+
+    async def lengthen() -> None:
+        async with unit_of_work() as work:
+            before = await work.users.community(community.id, for_update=True)
+            await work.users.update_community(replace(before, name=before.name + "."))
+            await work.commit()
+
+    await asyncio.gather(*(lengthen() for _ in range(12)))
+    async with unit_of_work(read_only=True) as work:
+        assert (await work.users.community(community.id)).name == "." * 12
