@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from domain.generations import STARTED, Attempt, Generation, GenerationState
 from domain.identities import Identity
-from domain.images import Image, ImageSource
+from domain.images import Image, ImageSource, Recipe
 from domain.pictures import Picture, VariantSize
 from domain.prompts import Prompt, PromptType
 from domain.providers import ImageOptions, ProviderKind, ReferenceRole
@@ -136,6 +136,32 @@ def an_image(owner: User, **changes: Any) -> Image:
         created_at=NOW,
     )
     return replace(image, **changes)
+
+
+def a_recipe(**changes: Any) -> Recipe:
+    """How an image was made from a plain prompt."""
+    recipe = Recipe(
+        prompt="A house",
+        structured_prompt=None,
+        prompt_version=None,
+        revised_prompt=None,
+        identity=None,
+        reference_hashes=(),
+        provider=ProviderKind.OFFLINE,
+        model="sketch-1",
+        options={"n": 2},
+        cost_micro_usd=None,
+        parent_image_id=None,
+    )
+    return replace(recipe, **changes)
+
+
+async def stored_images(unit_of_work: UnitOfWorkFactory, *images: Image) -> None:
+    """Store images together."""
+    async with unit_of_work() as work:
+        for image in images:
+            await work.images.add(image)
+        await work.commit()
 
 
 def a_generation(owner: User, **changes: Any) -> Generation:
