@@ -71,7 +71,7 @@ class Context:
     @cached_property
     def loaders(self) -> Loaders:
         """Children by the batch. Raises Unauthenticated."""
-        return Loaders(self.services.unit_of_work, self.viewer)
+        return Loaders(self.services.unit_of_work, self.services.quotas, self.viewer)
 
     def reading(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """A short unit of work for a root field."""

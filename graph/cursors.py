@@ -9,7 +9,7 @@ import strawberry
 from strawberry import Parent
 
 from domain.errors import InvalidInput
-from domain.pages import Cursor, Page
+from domain.pages import Cursor, Page, PageRequest, page_request
 from graph.fields import resolved
 
 
@@ -42,6 +42,11 @@ def parsed_cursor(cursor: str | None, argument: str) -> Cursor | None:
     if place is None or place.created_at.tzinfo is None or cursor_of(place) != cursor:
         raise InvalidInput(f"{argument} is not a cursor of this list", argument)
     return place
+
+
+def asked_page(first: int | None, after: str | None, last: int | None = None, before: str | None = None) -> PageRequest:
+    """What a field's arguments ask for. Raises InvalidInput."""
+    return page_request(first, parsed_cursor(after, "after"), last, parsed_cursor(before, "before"))
 
 
 def _start_cursor(page: Parent[Page[Any]]) -> str | None:

@@ -13,6 +13,8 @@ from domain.images import ImageScope, ImageSource
 from domain.pictures import VariantSize
 from domain.prompts import ContextKey, PromptType
 from domain.providers import OutputFormat, ProviderKind, ReferenceRole
+from domain.quotas import Feature, QuotaUnit
+from domain.tags import TagKind
 from domain.users import Role
 
 
@@ -72,6 +74,22 @@ _describe(
     ImageScope,
     "Which images a list shows.",
     {ImageScope.MINE: "The viewer's own.", ImageScope.PUBLIC: "Those shared with the community."},
+)
+_describe(
+    TagKind,
+    "What a tag's value names.",
+    {
+        TagKind.CHARACTER: "A character of a story.",
+        TagKind.PERSONA: "A persona.",
+        TagKind.CHAT: "A conversation.",
+        TagKind.THEME: "A theme.",
+    },
+)
+_describe(Feature, "What quotas count.", {Feature.IMAGE_GENERATION: "Images that providers are asked for."})
+_describe(
+    QuotaUnit,
+    "What a quota is counted in.",
+    {QuotaUnit.IMAGES: "Images.", QuotaUnit.MICRO_USD: "Millionths of a US dollar."},
 )
 _describe(
     PromptType,

@@ -7,7 +7,8 @@ data, with a code in its extensions; what nobody foresaw is masked there, and lo
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import strawberry
 from graphql import GraphQLError, GraphQLSyntaxError
@@ -16,8 +17,16 @@ from strawberry.types.field import StrawberryField
 from domain import errors
 from domain.errors import DomainError, InvalidImageReason
 from domain.providers import ProviderKind
+from domain.quotas import Feature, QuotaUnit
 from graph import enums  # noqa: F401  gives the enums used below their descriptions
 from graph.ids import shown_id
+from graph.scalars import clamped
+
+if TYPE_CHECKING:
+    from domain.identities import Identity as IdentityModel
+    from domain.wizards import Step as StepModel
+    from graph.identities import Identity
+    from graph.steps import Step
 
 _log = logging.getLogger(__name__)
 
@@ -85,6 +94,53 @@ class LimitReachedError(UserError):
     def of(cls, error: errors.LimitReached) -> Self:
         """With the limit."""
         return cls(message=error.message, limit=error.limit)
+
+
+@strawberry.type(description="The month's quota doesn't allow it.")
+class QuotaExceededError(UserError):
+    """Of QuotaExceeded."""
+
+    feature: Feature = strawberry.field(description="What is counted.")
+    unit: QuotaUnit = strawberry.field(description="In what it is counted.")
+    limit: int = strawberry.field(description="What may be used in a month.")
+    used: int = strawberry.field(
+        description="What is used or reserved already; 2147483647 stands for all that is more than an Int holds."
+    )
+    resets_at: datetime = strawberry.field(description="When the next month begins.")
+
+    @classmethod
+    def of(cls, error: errors.QuotaExceeded) -> Self:
+        """With how the quota stands."""
+        quota = error.quota
+        return cls(
+            message=error.message,
+            feature=quota.feature,
+            unit=quota.unit,
+            limit=quota.limit or 0,
+            used=clamped(quota.used + quota.reserved),
+            resets_at=quota.resets_at,
+        )
+
+
+ImageUse = Annotated[
+    Annotated["Identity", strawberry.lazy("graph.identities")] | Annotated["Step", strawberry.lazy("graph.steps")],
+    strawberry.union("ImageUse", description="What shows an image: an identity as its portrait, a step behind it."),
+]
+
+
+@strawberry.type(description="Something shows the image. Give `force` to end that.")
+class ImageInUseError(UserError):
+    """Of ImageInUse."""
+
+    used_by: "Sequence[IdentityModel | StepModel]" = strawberry.field(
+        graphql_type=list[ImageUse],
+        description="What shows it, as far as you may see that; the message tells of the rest.",
+    )
+
+    @classmethod
+    def of(cls, error: errors.ImageInUse) -> Self:
+        """With what the viewer may see."""
+        return cls(message=error.message, used_by=[*error.uses.identities, *error.uses.steps])
 
 
 @strawberry.type(description="The chosen model can't do what is asked.")
@@ -155,6 +211,8 @@ TABLE: dict[type[DomainError], Told] = {
     errors.NotFound: Told("NOT_FOUND", NotFoundError),
     errors.Conflict: Told("CONFLICT", ConflictError),
     errors.LimitReached: Told("LIMIT_REACHED", LimitReachedError),
+    errors.QuotaExceeded: Told("QUOTA_EXCEEDED", QuotaExceededError),
+    errors.ImageInUse: Told("IMAGE_IN_USE", ImageInUseError),
     errors.InvalidImage: Told("INVALID_IMAGE", InvalidImageError),
     errors.UnsupportedByModel: Told("UNSUPPORTED_BY_MODEL", UnsupportedByModelError),
     errors.ProviderUnusable: Told("PROVIDER_UNUSABLE", ProviderUnusableError),

@@ -1,8 +1,8 @@
 """Leaves in one step: what is read straight from an object is answered without the executor's own dozen steps.
 
 A list of images is mostly such leaves, and they were half of its cost. Only what needs no completing is taken: a field
-without arguments, a resolver that doesn't wait, a value whose exact type is already its scalar's; and objects that are
-plain attributes, when nothing but such leaves is asked of them. Everything else, and whatever is raised, goes the
+without arguments, a resolver that doesn't wait, a value whose exact type is already its scalar's; and objects that need
+no waiting for, when nothing but such leaves is asked of them. Everything else, and whatever is raised, goes the
 executor's usual way, so that answers, nulls and errors are the same.
 """
 
@@ -21,8 +21,9 @@ _PYTHON_TYPES = {"ID": str, "String": str, "URL": str, "Boolean": bool}
 """Scalars that serialise a value of exactly this type as it is."""
 
 
-_Leaf = tuple[Callable[[Any, Any], Any], type]
-_Part = tuple[str, GraphQLObjectType]
+_Read = Callable[[Any, Any], Any]
+_Leaf = tuple[_Read, type]
+_Part = tuple[_Read, GraphQLObjectType]
 _Plan = dict[str, _Leaf]
 
 
@@ -72,10 +73,10 @@ class LeafExecutor(StrawberryGraphQLCoreExecutionContext):
         return super().execute_field(parent_type, source, field_details_list, path, position_context)
 
     def _part(self, part: _Part, source: Any, field_details_list: Any) -> dict[str, Any] | None:
-        """An object that is another's attribute, when only its leaves are asked for."""
-        name, kind = part
+        """An object that needs no waiting for, when only its leaves are asked for."""
+        read, kind = part
         try:
-            value = getattr(source, name)
+            value = read(source, self._info)
             is_plain = value is not None and (kind.is_type_of is None or kind.is_type_of(value, self._info) is True)
         except Exception:  # noqa: BLE001 - the same
             return None
@@ -122,14 +123,14 @@ def _value(leaf: _Leaf, source: Any, info: Any) -> Any:
     return value if type(value) is python_type else Undefined
 
 
-def mark_part(field: GraphQLField, name: str) -> None:
-    """Let a field be answered at once that is an object, and an attribute of another."""
+def mark_part(field: GraphQLField, read: _Read) -> None:
+    """Let a field be answered at once that is an object, by a resolver that doesn't wait."""
     kind = get_nullable_type(field.type)
     if isinstance(kind, GraphQLObjectType):
-        field.extensions[_PART] = (name, kind)
+        field.extensions[_PART] = (read, kind)
 
 
-def mark_leaf(field: GraphQLField, read: Callable[[Any, Any], Any]) -> None:
+def mark_leaf(field: GraphQLField, read: _Read) -> None:
     """Let a field be answered at once by a resolver that doesn't wait, when the field is a leaf of the kinds above."""
     leaf = get_nullable_type(field.type)
     python_type = _PYTHON_TYPES.get(leaf.name) if isinstance(leaf, GraphQLScalarType) else None

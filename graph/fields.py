@@ -11,11 +11,15 @@ from strawberry.types.field import StrawberryField
 
 from graph.execution import mark_leaf, mark_part
 
+_AT_ONCE = "at-once"
+
 _Given = TypeVar("_Given")
-Input = Annotated[_Given, strawberry.argument(description="What the mutation needs to know.")]
+Input = Annotated[_Given, strawberry.argument(description="What the operation needs to know.")]
 Id = Annotated[strawberry.ID, strawberry.argument(description="The object's global id.")]
 First = Annotated[int | None, strawberry.argument(description="How many items from the newest on: 1-100, or 20.")]
 After = Annotated[str | None, strawberry.argument(description="Only items older than this cursor's.")]
+Last = Annotated[int | None, strawberry.argument(description="How many items from the oldest on: 1-100.")]
+Before = Annotated[str | None, strawberry.argument(description="Only items newer than this cursor's.")]
 
 
 def resolved(resolver: Callable[..., Any], description: str) -> Any:
@@ -24,6 +28,11 @@ def resolved(resolver: Callable[..., Any], description: str) -> Any:
     Strawberry takes the GraphQL type from the annotation, so no object is ever copied into another.
     """
     return strawberry.field(resolver=resolver, description=description)
+
+
+def resolved_at_once(resolver: Callable[..., Any], description: str) -> Any:
+    """The same for an object that the resolver never has to wait for: of a list it is answered in the shortest way."""
+    return strawberry.field(resolver=resolver, description=description, metadata={_AT_ONCE: True})
 
 
 def shorten(field: GraphQLField) -> None:
@@ -45,5 +54,5 @@ def shorten(field: GraphQLField) -> None:
         field.resolve = lambda source, info: ask(source, strawberry.Info(_raw_info=info, _field=known))
     if not iscoroutinefunction(call):
         mark_leaf(field, ask)
-    if resolver is None:
-        mark_part(field, known.python_name)
+    if resolver is None or _AT_ONCE in known.metadata:
+        mark_part(field, ask)

@@ -11,19 +11,24 @@ from strawberry.scalars import JSON
 from strawberry.utils.str_converters import to_camel_case
 
 from domain import images as models
-from domain.images import ImageScope, ImageSource
-from domain.pages import Page, page_request
+from domain.images import ImageList, ImageScope, ImageSource
+from domain.pages import Page
 from domain.providers import ProviderKind
 from domain.users import User as UserModel
 from graph.context import Info
-from graph.cursors import PageInfo, cursor_of, parsed_cursor
-from graph.fields import After, First, resolved
+from graph.cursors import PageInfo, asked_page, cursor_of
+from graph.errors import ImageUse
+from graph.fields import After, Before, First, Last, resolved, resolved_at_once
+from graph.ids import uuid_of
 from graph.nodes import Node
 from graph.pictures import Picture
+from graph.tags import Tag, TagInput, tags_of
 from graph.users import User
 
 if TYPE_CHECKING:
     from domain.generations import Generation as GenerationModel
+    from domain.identities import Identity as IdentityModel
+    from domain.wizards import Step as StepModel
     from graph.generations import Generation
 
 
@@ -82,6 +87,15 @@ def _owner(image: Parent[models.Image], info: Info) -> UserModel | Awaitable[Use
     return viewer if image.owner_id == viewer.id else info.context.loaders.users.load(image.owner_id)
 
 
+async def _used_by(image: Parent[models.Image], info: Info) -> "Sequence[IdentityModel | StepModel]":
+    uses = (await info.context.loaders.uses_of.load(image.id)).seen_by(info.context.viewer)
+    return [*uses.identities, *uses.steps]
+
+
+def _recipe(image: Parent[models.Image], info: Info) -> models.Recipe | None:
+    return image.recipe_for(info.context.viewer)
+
+
 async def _generation(image: Parent[models.Image], info: Info) -> "GenerationModel | None":
     if image.generation_id is None:
         return None
@@ -97,7 +111,13 @@ class Image(Node):
     picture: Picture = strawberry.field(description="What it looks like.")
     filename: str = strawberry.field(description="A name to download it by.")
     is_public: bool = strawberry.field(description="Whether the whole community sees it.")
-    recipe: Recipe | None = strawberry.field(description="How it was made; only when it was generated.")
+    tags: list[Tag] = strawberry.field(description="What it is about; at most 50.")
+    used_by: list[ImageUse] = resolved(_used_by, "What shows it, as far as you may see that.")
+    recipe: Recipe | None = resolved_at_once(
+        _recipe,
+        "How it was made; only when it was generated. Sharing an image shares its recipe, but not that of an "
+        "identity's image, which tells of a person.",
+    )
     generation: Annotated["Generation", strawberry.lazy("graph.generations")] | None = resolved(
         _generation, "What made it, if you may see that."
     )
@@ -105,11 +125,11 @@ class Image(Node):
 
 
 @dataclass(frozen=True, slots=True)
-class _Listing:
+class Listing:
     """A page of images, and which list it belongs to."""
 
     page: Page[models.Image]
-    scope: ImageScope
+    wanted: ImageList
 
 
 def _cursor(image: Parent[models.Image]) -> str:
@@ -128,18 +148,18 @@ class ImageEdge:
     node: Image = resolved(_itself, "The image.")
 
 
-async def _rows(listing: Parent[_Listing]) -> Sequence[models.Image]:
+async def _rows(listing: Parent[Listing]) -> Sequence[models.Image]:
     return listing.page.rows
 
 
-async def _total_count(listing: Parent[_Listing], info: Info) -> int:
+async def _total_count(listing: Parent[Listing], info: Info) -> int:
     async with info.context.reading() as work:
-        return await work.images.count(info.context.viewer, listing.scope)
+        return await work.images.count(listing.wanted)
 
 
 @strawberry.type(description="A page of images, the newest first.")
 class ImageConnection:
-    """The source is a page and its scope."""
+    """The source is a listing."""
 
     edges: list[ImageEdge] = resolved(_rows, "The images with their cursors.")
     nodes: list[Image] = resolved(_rows, "The images.")
@@ -147,18 +167,61 @@ class ImageConnection:
     total_count: int = resolved(_total_count, "How many images the whole list has; counted only when asked for.")
 
 
+@strawberry.input(description="Which images of a list to show: those that have all that is given.")
+class ImageFilter:
+    """What to filter by."""
+
+    search: str | None = strawberry.field(
+        default=None,
+        description="Words of the image's name, its tags, or its prompt where you see that: up to 20. A word of three "
+        "letters or more also finds longer ones that begin with it. Case and accents make no difference.",
+    )
+    tags: list[TagInput] | None = strawberry.field(default=None, description="Tags that it has, all of them.")
+    source: ImageSource | None = strawberry.field(default=None, description="Where it came from.")
+    provider: ProviderKind | None = strawberry.field(default=None, description="Who made it.")
+    created_after: datetime | None = strawberry.field(default=None, description="A moment that it is newer than.")
+    created_before: datetime | None = strawberry.field(default=None, description="A moment that it is older than.")
+
+    def filter(self) -> models.ImageFilter:
+        """The domain's. Raises InvalidInput."""
+        return models.image_filter(
+            search=self.search,
+            tags=tags_of(self.tags),
+            source=self.source,
+            provider=self.provider,
+            created_after=self.created_after,
+            created_before=self.created_before,
+        )
+
+
 async def _images(
     info: Info,
     scope: Annotated[ImageScope, strawberry.argument(description="Whose images.")] = ImageScope.MINE,
+    user_id: Annotated[
+        strawberry.ID | None,
+        strawberry.argument(
+            description="For whom an admin acts: MINE are then that user's. PUBLIC is the same for all."
+        ),
+    ] = None,
+    filter: Annotated[ImageFilter | None, strawberry.argument(description="Only images that have all of it.")] = None,
     first: First = None,
     after: After = None,
-    last: Annotated[int | None, strawberry.argument(description="How many items from the oldest on: 1-100.")] = None,
-    before: Annotated[str | None, strawberry.argument(description="Only items newer than this cursor's.")] = None,
-) -> _Listing:
+    last: Last = None,
+    before: Before = None,
+) -> Listing:
     viewer = info.context.viewer
-    wanted = page_request(first, parsed_cursor(after, "after"), last, parsed_cursor(before, "before"))
+    page = asked_page(first, after, last, before)
+    known_id = uuid_of("User", user_id) if user_id is not None else None
+    is_public = scope is ImageScope.PUBLIC
     async with info.context.reading() as work:
-        return _Listing(await work.images.page(viewer, scope, wanted), scope)
+        user = await work.users.acted_for(viewer, known_id)
+        wanted = ImageList(
+            community_id=user.community_id,
+            owner_id=None if is_public else user.id,
+            is_public=is_public,
+            filter=filter.filter() if filter else models.ImageFilter(),
+        )
+        return Listing(await work.images.page(wanted, page), wanted)
 
 
 @strawberry.type

@@ -5,7 +5,7 @@ then, and a socket's context may live for hours.
 """
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -14,11 +14,13 @@ from strawberry.dataloader import DataLoader
 
 from domain.generations import Attempt, Generation
 from domain.identities import Identity
-from domain.images import Image
+from domain.images import Acceptance, Image, ImageUses
 from domain.prompts import Prompt
+from domain.quotas import Feature, Plan, Quota, Quotas, QuotaUnit
 from domain.reference_images import ReferenceImage
 from domain.repositories import UnitOfWork, UnitOfWorkFactory
 from domain.users import Community, User, Viewer
+from domain.wizards import Step, Wizard
 
 
 class _Identified(Protocol):
@@ -27,15 +29,18 @@ class _Identified(Protocol):
 
 
 _Row = TypeVar("_Row")
+_Value = TypeVar("_Value")
 _Node = TypeVar("_Node", bound=_Identified)
-_Fetch = Callable[[UnitOfWork, Sequence[UUID]], Awaitable[Sequence[_Row]]]
+_Found = TypeVar("_Found")
+_Fetch = Callable[[UnitOfWork, Sequence[UUID]], Awaitable[_Found]]
 
 
 class Loaders:
     """What one viewer may see, by id and by parent. A missing or unreachable id gives None."""
 
-    def __init__(self, unit_of_work: UnitOfWorkFactory, viewer: Viewer) -> None:
+    def __init__(self, unit_of_work: UnitOfWorkFactory, quotas: Quotas, viewer: Viewer) -> None:
         self._unit_of_work = unit_of_work
+        self._quotas = quotas
         self._viewer = viewer
         self._community_id = viewer.user.community_id
 
@@ -86,6 +91,46 @@ class Loaders:
         return self._by_id(lambda work, ids: work.prompts.by_ids(self._community_id, ids))
 
     @cached_property
+    def acceptance_of(self) -> DataLoader[UUID, Acceptance]:
+        """What became of the images in reach that were made with each prompt version."""
+        return self._by_key(lambda work, ids: work.images.acceptance(self._viewer.scope, ids), Acceptance())
+
+    @cached_property
+    def plans(self) -> DataLoader[UUID, Plan | None]:
+        """Plans that the community may be put on."""
+        return self._by_id(lambda work, ids: work.plans.by_ids(self._community_id, ids))
+
+    @cached_property
+    def quotas(self) -> DataLoader[tuple[Community | User, Feature, QuotaUnit], Quota]:
+        """How quotas stand: one after the other, but none twice."""
+
+        async def load(keys: list[tuple[Community | User, Feature, QuotaUnit]]) -> list[Quota]:
+            found = {key: await self._quota(*key) for key in dict.fromkeys(keys)}
+            return [found[key] for key in keys]
+
+        return DataLoader(load, cache=False)
+
+    async def _quota(self, of: Community | User, feature: Feature, unit: QuotaUnit) -> Quota:
+        if isinstance(of, Community):
+            return await self._quotas.of_community(of, feature, unit)
+        return await self._quotas.of_user(of, feature, unit)
+
+    @cached_property
+    def wizards(self) -> DataLoader[UUID, Wizard | None]:
+        """Wizards of the community."""
+        return self._by_id(lambda work, ids: work.wizards.by_ids(self._community_id, ids))
+
+    @cached_property
+    def steps(self) -> DataLoader[UUID, Step | None]:
+        """Steps of the community's wizards."""
+        return self._by_id(lambda work, ids: work.wizards.steps_by_ids(self._community_id, ids))
+
+    @cached_property
+    def steps_of(self) -> DataLoader[UUID, list[Step]]:
+        """Each wizard's steps, by order."""
+        return self._by_parent(lambda work, ids: work.wizards.steps_of(ids), lambda row: row.wizard_id)
+
+    @cached_property
     def images(self) -> DataLoader[UUID, Image | None]:
         """Images that an object the viewer may see refers to."""
         return self._by_id(lambda work, ids: work.images.by_ids(self._community_id, ids))
@@ -101,6 +146,11 @@ class Loaders:
         return self._by_parent(lambda work, ids: work.images.of_generations(ids), lambda row: row.generation_id)
 
     @cached_property
+    def uses_of(self) -> DataLoader[UUID, ImageUses]:
+        """What shows each image, of all users."""
+        return self._by_key(lambda work, ids: work.images.uses_of(ids), ImageUses())
+
+    @cached_property
     def generations(self) -> DataLoader[UUID, Generation | None]:
         """Generations in reach."""
         return self._by_id(lambda work, ids: work.generations.by_ids(self._viewer.scope, ids))
@@ -110,14 +160,16 @@ class Loaders:
         """Every call made for each generation, by index and number."""
         return self._by_parent(lambda work, ids: work.generations.attempts_of(ids), lambda row: row.generation_id)
 
-    def _by_id(self, fetch: _Fetch[_Node]) -> DataLoader[UUID, _Node | None]:
+    def _by_id(self, fetch: _Fetch[Sequence[_Node]]) -> DataLoader[UUID, _Node | None]:
         async def load(ids: list[UUID]) -> list[_Node | None]:
             found = {row.id: row for row in await self._fetched(fetch, ids)}
             return [found.get(wanted) for wanted in ids]
 
         return DataLoader(load, cache=False)
 
-    def _by_parent(self, fetch: _Fetch[_Row], parent_of: Callable[[_Row], UUID | None]) -> DataLoader[UUID, list[_Row]]:
+    def _by_parent(
+        self, fetch: _Fetch[Sequence[_Row]], parent_of: Callable[[_Row], UUID | None]
+    ) -> DataLoader[UUID, list[_Row]]:
         async def load(ids: list[UUID]) -> list[list[_Row]]:
             children = defaultdict(list)
             for row in await self._fetched(fetch, ids):
@@ -126,6 +178,13 @@ class Loaders:
 
         return DataLoader(load, cache=False)
 
-    async def _fetched(self, fetch: _Fetch[_Row], ids: list[UUID]) -> Sequence[_Row]:
+    def _by_key(self, fetch: _Fetch[Mapping[UUID, _Value]], missing: _Value) -> DataLoader[UUID, _Value]:
+        async def load(ids: list[UUID]) -> list[_Value]:
+            found = await self._fetched(fetch, ids)
+            return [found.get(wanted, missing) for wanted in ids]
+
+        return DataLoader(load, cache=False)
+
+    async def _fetched(self, fetch: _Fetch[_Found], ids: list[UUID]) -> _Found:
         async with self._unit_of_work(read_only=True) as work:
             return await fetch(work, list(dict.fromkeys(ids)))

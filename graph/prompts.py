@@ -8,18 +8,51 @@ import strawberry
 from strawberry import Parent
 
 from domain import prompts as models
+from domain.images import Acceptance, ImageList
 from domain.prompts import ContextKey, PromptType
 from domain.users import User as UserModel
 from graph.context import Info
+from graph.cursors import asked_page
 from graph.errors import ConflictError, InvalidInputError, NotFoundError
-from graph.fields import Input, resolved
+from graph.fields import After, Before, First, Input, Last, resolved
+from graph.generation_requests import StructuredPromptInput
 from graph.ids import uuid_of
+from graph.images import ImageConnection, Listing
 from graph.nodes import Node
 from graph.users import User
 
 
 async def _author(prompt: Parent[models.Prompt], info: Info) -> UserModel | None:
     return await info.context.loaders.users.load(prompt.author_id) if prompt.author_id else None
+
+
+@strawberry.type(description="What became of the images that were made with a version, as far as you may see them.")
+class PromptAcceptance:
+    """The source is a domain Acceptance."""
+
+    made: int = strawberry.field(description="How many are in the library.")
+    accepted: int = strawberry.field(
+        description="How many of them are somebody's portrait, a step's background, or public now."
+    )
+    rate: float | None = strawberry.field(description="Accepted of made, 0 to 1; null when none were made.")
+
+
+async def _images(
+    prompt: Parent[models.Prompt],
+    info: Info,
+    first: First = None,
+    after: After = None,
+    last: Last = None,
+    before: Before = None,
+) -> Listing:
+    scope = info.context.viewer.scope
+    wanted = ImageList(scope.community_id, scope.owner_id, prompt_id=prompt.id)
+    async with info.context.reading() as work:
+        return Listing(await work.images.page(wanted, asked_page(first, after, last, before)), wanted)
+
+
+async def _acceptance(prompt: Parent[models.Prompt], info: Info) -> Acceptance:
+    return await info.context.loaders.acceptance_of.load(prompt.id)
 
 
 @strawberry.type(description="One version of a template. The highest active version of a type is used.")
@@ -34,6 +67,10 @@ class Prompt(Node):
     is_active: bool = strawberry.field(description="Whether the version may be used.")
     created_at: datetime = strawberry.field(description="When the version was saved.")
     author: User | None = resolved(_author, "Who wrote it; null for the built-in version.")
+    images: ImageConnection = resolved(
+        _images, "Your images that were made with it, the newest first; for an admin, those of the whole community."
+    )
+    acceptance: PromptAcceptance = resolved(_acceptance, "How often what was made with it was put to use.")
 
 
 async def _prompts(
@@ -52,10 +89,19 @@ async def _preview(
     identity_id: Annotated[
         strawberry.ID | None, strawberry.argument(description="An identity to fill the placeholders with.")
     ] = None,
+    structured_prompt: Annotated[
+        StructuredPromptInput | None, strawberry.argument(description="A prompt in parts to fill them with.")
+    ] = None,
+    additional_prompt: Annotated[
+        str | None, strawberry.argument(description="A text to fill them with: up to 4,000 characters.")
+    ] = None,
 ) -> str:
     viewer = info.context.viewer
-    known_id = uuid_of("Identity", identity_id) if identity_id else None
-    return await info.context.services.prompts.preview(viewer, body, type, known_id)
+    known_id = uuid_of("Identity", identity_id) if identity_id is not None else None
+    structured = structured_prompt.prompt() if structured_prompt else None
+    return await info.context.services.prompts.preview(
+        viewer, body, type, known_id, structured, additional_prompt or ""
+    )
 
 
 @strawberry.type

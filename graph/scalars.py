@@ -1,10 +1,10 @@
 """The scalars beyond GraphQL's own."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NewType
 
 import strawberry
-from graphql import GraphQLError
+from graphql import GRAPHQL_MAX_INT, GraphQLError
 from starlette.datastructures import UploadFile
 from strawberry.types.scalar import ScalarDefinition
 
@@ -19,8 +19,13 @@ def _file(value: object) -> UploadedFile:
     return UploadedFile(value.filename or "", value.file)
 
 
-def _no_moment(_value: object) -> datetime:
-    raise GraphQLError("No operation takes a time.")
+def _moment(value: object) -> datetime:
+    try:
+        moment = datetime.fromisoformat(str(value))
+        # One without a time zone is the rules' to refuse: they know the field.
+        return moment.astimezone(UTC) if moment.tzinfo else moment
+    except (ValueError, OverflowError):
+        raise GraphQLError("Give a moment such as 2026-11-20T12:00:00Z.") from None
 
 
 SCALARS: dict[object, ScalarDefinition] = {
@@ -29,7 +34,7 @@ SCALARS: dict[object, ScalarDefinition] = {
         description="A moment in UTC, such as `2026-11-20T12:00:00+00:00` (RFC 3339).",
         specified_by_url="https://scalars.graphql.org/andimarek/date-time",
         serialize=datetime.isoformat,
-        parse_value=_no_moment,
+        parse_value=_moment,
     ),
     Url: strawberry.scalar(
         name="URL",
@@ -46,3 +51,8 @@ SCALARS: dict[object, ScalarDefinition] = {
     ),
 }
 """Python types and the scalars that stand for them."""
+
+
+def clamped(number: int) -> int:
+    """The number, or the largest that GraphQL's Int holds."""
+    return min(number, GRAPHQL_MAX_INT)

@@ -9,30 +9,40 @@ from strawberry.extensions import DisableIntrospection, ParserCache, SchemaExten
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
+from graph.communities import CommunityMutations
 from graph.errors import HANDLERS, tell
 from graph.execution import LeafExecutor
 from graph.fields import shorten
 from graph.generation_events import Subscription
-from graph.generations import GenerationMutations, GenerationQueries
+from graph.generation_requests import GenerationRequestMutations, GenerationRequestQueries
+from graph.generations import GenerationQueries
 from graph.identities import IdentityMutations, IdentityQueries
 from graph.images import ImageQueries
+from graph.library import LibraryMutations
 from graph.limits import Limits
 from graph.nodes import NodeQueries
+from graph.plans import PlanMutations, PlanQueries
 from graph.portraits import PortraitMutations
 from graph.prompts import PromptMutations, PromptQueries
 from graph.providers import ProviderQueries
 from graph.reference_images import ReferenceImageMutations
 from graph.scalars import SCALARS
+from graph.steps import StepMutations, StepQueries
 from graph.users import UserMutations, UserQueries
+from graph.wizards import WizardMutations, WizardQueries
 
 CACHED_DOCUMENTS = 128
 
 
 @strawberry.type(description="What can be asked.")
 class Query(
+    PlanQueries,
+    GenerationRequestQueries,
     GenerationQueries,
     ProviderQueries,
     PromptQueries,
+    StepQueries,
+    WizardQueries,
     ImageQueries,
     IdentityQueries,
     UserQueries,
@@ -45,8 +55,13 @@ class Query(
     description="What can be done. Each answers with its success, or with an error that says what to mend."
 )
 class Mutation(
-    GenerationMutations,
+    PlanMutations,
+    CommunityMutations,
+    GenerationRequestMutations,
     PromptMutations,
+    StepMutations,
+    WizardMutations,
+    LibraryMutations,
     PortraitMutations,
     IdentityMutations,
     ReferenceImageMutations,

@@ -1,4 +1,4 @@
-"""People: communities, users, and their tokens."""
+"""People: users, their tokens and what they may use."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,25 +8,22 @@ import strawberry
 from strawberry import Parent
 
 from domain import users as models
+from domain.quotas import Feature, QuotaUnit
+from domain.quotas import Quota as QuotaModel
 from domain.users import Role
+from graph.communities import Community
 from graph.context import Info
-from graph.errors import NotFoundError, WrongCredentialsError
+from graph.errors import InvalidInputError, NotFoundError, WrongCredentialsError
 from graph.fields import Id, Input, resolved
 from graph.ids import uuid_of
 from graph.nodes import Node, found
+from graph.quotas import InUnit, OfFeature, Quota
 
 if TYPE_CHECKING:
     from domain.identities import Identity as IdentityModel
     from domain.reference_images import ReferenceImage as ReferenceImageModel
     from graph.identities import Identity
     from graph.reference_images import ReferenceImage
-
-
-@strawberry.type(description="A tenant: nothing is ever seen outside its community.")
-class Community(Node):
-    """The source is a domain Community."""
-
-    name: str = strawberry.field(description="What it is called.")
 
 
 def _email(user: Parent[models.User], info: Info) -> str:
@@ -49,6 +46,14 @@ async def _identities(user: Parent[models.User], info: Info) -> "Sequence[Identi
     return await info.context.loaders.identities_of.load(user.id)
 
 
+async def _quota(
+    user: Parent[models.User], info: Info, feature: OfFeature, unit: InUnit = QuotaUnit.IMAGES
+) -> QuotaModel | None:
+    if not info.context.viewer.reaches(user.id):
+        return None
+    return await info.context.loaders.quotas.load((user, feature, unit))
+
+
 @strawberry.type(description="A person, or a test user that admins try things with.")
 class User(Node):
     """The source is a domain User."""
@@ -64,6 +69,10 @@ class User(Node):
     )
     identities: list[Annotated["Identity", strawberry.lazy("graph.identities")]] = resolved(
         _identities, "The oldest first; empty when the user is none of yours."
+    )
+    quota: Quota | None = resolved(
+        _quota,
+        "How the user's own quota of this month stands, beside the community's; null when the user is none of yours.",
     )
     created_at: datetime = strawberry.field(description="Since when the user is known.")
 
@@ -152,9 +161,44 @@ async def _sign_out(info: Info, input: Input[SignOutInput]) -> SignOutResult:
     return SignOutSuccess(user=user)
 
 
+@strawberry.input(description="What a user may use in a month, beside what the community's plan allows.")
+class SetUserLimitInput:
+    """A user and a limit."""
+
+    user_id: strawberry.ID = strawberry.field(description="The user.")
+    feature: Feature = strawberry.field(description="What to limit.")
+    unit: QuotaUnit = strawberry.field(description="In what it is counted.")
+    amount: int | None = strawberry.field(
+        default=None, description="What may be used: 0 to 2,147,483,647; no limit when not given, or null."
+    )
+
+
+@strawberry.type(description="The limit holds at once.")
+class SetUserLimitSuccess:
+    """A user."""
+
+    user: models.User = strawberry.field(graphql_type=User, description="The user.")
+
+
+SetUserLimitResult = Annotated[
+    SetUserLimitSuccess | InvalidInputError | NotFoundError,
+    strawberry.union("SetUserLimitResult", description="What became of limiting a user."),
+]
+
+
+async def _set_limit(info: Info, input: Input[SetUserLimitInput]) -> SetUserLimitResult:
+    user = await info.context.services.quotas.set_user_limit(
+        info.context.viewer, uuid_of("User", input.user_id), input.feature, input.unit, input.amount
+    )
+    return SetUserLimitSuccess(user=user)
+
+
 @strawberry.type
 class UserMutations:
-    """Tokens."""
+    """Tokens and limits."""
 
     sign_in: SignInResult = strawberry.mutation(resolver=_sign_in, description="Get a token for a password.")
     sign_out: SignOutResult = strawberry.mutation(resolver=_sign_out, description="Make every token of a user dead.")
+    set_user_limit: SetUserLimitResult = strawberry.mutation(
+        resolver=_set_limit, description="Limit what a user may use, or no longer; for admins."
+    )
