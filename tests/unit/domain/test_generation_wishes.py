@@ -11,6 +11,7 @@ from domain.errors import InvalidInput
 from domain.generation_requests import GenerateImage, with_defaults
 from domain.prompts import StructuredPrompt
 from domain.providers import ImageOptions, ProviderKind
+from domain.tags import Tag, TagKind
 from domain.users import Viewer
 from tests.database import RecordedJobs
 from tests.workshop import Workshop
@@ -27,6 +28,7 @@ class TestWishes:
         [
             HOUSE,
             GenerateImage(identity_id=ID),
+            GenerateImage(parent_image_id=ID),
             GenerateImage(structured_prompt=StructuredPrompt(mood="calm")),
             GenerateImage(identity_id=ID, prompt="x" * 4000, additional_prompt="x" * 4000, save_to_identity=True),
             GenerateImage(identity_id=ID, structured_prompt=StructuredPrompt(mood="calm"), idempotency_key="x" * 255),
@@ -39,7 +41,7 @@ class TestWishes:
     @pytest.mark.parametrize(
         ("wish", "path", "message"),
         [
-            (GenerateImage(), "identityId", "Give one of identityId, prompt and structuredPrompt"),
+            (GenerateImage(), "identityId", "Give one of identityId, prompt, structuredPrompt and parentImageId"),
             (
                 replace(HOUSE, options=ImageOptions(size="1x1", aspect_ratio="1:1")),
                 "options.size",
@@ -50,7 +52,11 @@ class TestWishes:
                 "options.size",
                 "Give size, or aspectRatio and resolution: they may contradict each other",
             ),
-            (GenerateImage(additional_prompt="x"), "identityId", "Give one of identityId, prompt and structuredPrompt"),
+            (
+                GenerateImage(additional_prompt="x"),
+                "identityId",
+                "Give one of identityId, prompt, structuredPrompt and parentImageId",
+            ),
             (
                 replace(HOUSE, structured_prompt=StructuredPrompt(mood="calm")),
                 "prompt",
@@ -68,6 +74,7 @@ class TestWishes:
                 "saveToIdentity",
                 "There is no identity to save to: give identityId",
             ),
+            (replace(HOUSE, tags=(Tag(TagKind.CHAT, ""),)), "tags", "A tag's value must be 1 to 100 characters"),
             (replace(HOUSE, idempotency_key=""), "idempotencyKey", "The key must be 1 to 255 characters"),
             (replace(HOUSE, idempotency_key="x" * 256), "idempotencyKey", "The key must be 1 to 255 characters"),
             (
@@ -91,10 +98,10 @@ class TestWishes:
     def test_all_that_is_wrong_is_told_at_once(self) -> None:
         """In one message."""
         with pytest.raises(InvalidInput) as caught:
-            GenerateImage(prompt="", save_to_identity=True, idempotency_key="").check()
+            GenerateImage(prompt="", additional_prompt="x" * 4001, idempotency_key="").check()
         assert [problem.path for problem in caught.value.problems] == [
             ("prompt",),
-            ("saveToIdentity",),
+            ("additionalPrompt",),
             ("idempotencyKey",),
         ]
         assert caught.value.message == "; ".join(problem.message for problem in caught.value.problems)
@@ -122,6 +129,9 @@ class TestFingerprints:
             replace(HOUSE, options=ImageOptions(seed=0)),
             replace(HOUSE, parent_image_id=ID),
             replace(HOUSE, save_to_identity=True),
+            replace(HOUSE, step_id=ID),
+            replace(HOUSE, tags=(Tag(TagKind.THEME, "Sea"),)),
+            replace(HOUSE, tags=(Tag(TagKind.CHAT, "Sea"),)),
         ],
     )
     def test_everything_else_is(self, other: GenerateImage) -> None:

@@ -1,0 +1,111 @@
+"""Sweeps: what crashes left is put right, and nothing else is touched."""
+
+import pytest
+
+from domain.failures import FailureCode, failure
+from domain.generation_requests import GenerateImage
+from domain.generations import GenerationState
+from domain.picture_store import STORED_WITHIN
+from domain.sweeps import STARTS_WITHIN, Sweeps
+from domain.users import Viewer
+from tests.fakes.monitor import FakeMonitor
+from tests.fakes.providers import Killed
+from tests.uploads import a_photo
+from tests.workshop import Workshop
+
+HOUSE = GenerateImage(prompt="A house")
+LOST_AFTER_S = STARTS_WITHIN.total_seconds()
+
+
+@pytest.fixture
+def monitor() -> FakeMonitor:
+    """A job engine that knows nothing."""
+    return FakeMonitor()
+
+
+@pytest.fixture
+def sweeps(shop: Workshop, monitor: FakeMonitor) -> Sweeps:
+    """The service."""
+    return Sweeps(shop.unit_of_work, shop.pictures, shop.jobs, monitor, shop.clock)
+
+
+async def test_a_generation_that_no_job_will_end_is_ended(
+    shop: Workshop, sweeps: Sweeps, viewer: Viewer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It fails in words, what it held of the quota is free again, and the operator is told."""
+    lost = await shop.asked(viewer, HOUSE)
+    assert (await shop.used(viewer)).reserved == 1
+    shop.clock.advance(LOST_AFTER_S + 1)
+    await sweeps.run()
+    ended = await shop.load(lost.id)
+    assert (ended.state, ended.finished_at) == (GenerationState.FAILED, shop.clock.time)
+    assert ended.failures == (failure(FailureCode.INTERNAL, is_charged=True),)
+    assert ((await shop.used(viewer)).reserved, (await shop.used(viewer)).used) == (0, 0)
+    assert [(record.getMessage(), vars(record)["generations"]) for record in caplog.records] == [
+        ("swept up after a crash", 1)
+    ]
+
+
+async def test_what_was_made_before_the_crash_stays_and_counts(shop: Workshop, sweeps: Sweeps, viewer: Viewer) -> None:
+    """One picture was in the library."""
+    lost = await shop.asked(viewer, HOUSE)
+    await shop.jobs.make(lost.id, 0)
+    shop.clock.advance(LOST_AFTER_S + 1)
+    await sweeps.run()
+    assert (await shop.load(lost.id)).state is GenerationState.SUCCEEDED
+    assert len(await shop.images(lost)) == 1
+    assert (await shop.used(viewer)).used == 1
+
+
+async def test_a_generation_that_a_job_works_on_is_left_alone(
+    shop: Workshop, sweeps: Sweeps, monitor: FakeMonitor, viewer: Viewer
+) -> None:
+    """However long it takes."""
+    running = await shop.asked(viewer, HOUSE)
+    monitor.jobs = {running.id}
+    shop.clock.advance(100 * LOST_AFTER_S)
+    await sweeps.run()
+    assert (await shop.load(running.id)).state is GenerationState.GENERATING
+
+
+async def test_a_young_generation_is_not_asked_about(
+    shop: Workshop, sweeps: Sweeps, monitor: FakeMonitor, viewer: Viewer
+) -> None:
+    """Its job may be a moment late; nor is one that has ended."""
+    await shop.run(await shop.requests.ask(viewer, HOUSE))
+    shop.clock.advance(60)
+    await shop.requests.ask(viewer, HOUSE)
+    shop.clock.advance(LOST_AFTER_S)
+    await sweeps.run()
+    assert monitor.asked == []
+
+
+async def test_objects_without_a_row_are_removed(
+    shop: Workshop, sweeps: Sweeps, viewer: Viewer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A crash between storing and the commit left them; those of rows stay."""
+    kept = await shop.library.upload(viewer, a_photo())
+    shop.unit_of_work.mishaps["images.add"] = [Killed()]
+    shop.unit_of_work.mishaps["pictures.doomed"] = [Killed()]
+    with pytest.raises(Killed):
+        await shop.library.upload(viewer, a_photo(60, 60))
+    left = set(shop.store.objects) - set(kept.picture.keys)
+    assert left
+    shop.clock.advance(STORED_WITHIN.total_seconds() + 1)
+    await sweeps.run()
+    assert set(shop.store.objects) == set(kept.picture.keys)
+    assert [vars(record)["objects"] for record in caplog.records] == [len(left)]
+    await sweeps.run()
+    assert len(caplog.records) == 1
+
+
+async def test_a_store_that_is_away_does_not_keep_generations_from_ending(
+    shop: Workshop, sweeps: Sweeps, viewer: Viewer
+) -> None:
+    """The objects are found again by the next sweep."""
+    await shop.library.upload(viewer, a_photo())
+    lost = await shop.requests.ask(viewer, HOUSE)
+    shop.clock.advance(LOST_AFTER_S + 1)
+    shop.store.is_down = True
+    await sweeps.run()
+    assert (await shop.load(lost.id)).state is GenerationState.FAILED
