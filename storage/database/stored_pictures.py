@@ -29,7 +29,8 @@ class Pictures:
         statement = statement.on_conflict_do_update(
             index_elements=[_d.object_key], set_={"doomed_at": statement.excluded.doomed_at}
         )
-        await self._connection.execute(statement, [{"object_key": key, "doomed_at": at} for key in sorted(keys)])
+        if keys:
+            await self._connection.execute(statement, [{"object_key": key, "doomed_at": at} for key in sorted(keys)])
 
     async def keep(self, community_id: UUID, picture: Picture) -> Picture:
         """Count one more user, of this picture or of the one that has the same bytes."""
