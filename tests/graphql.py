@@ -82,7 +82,11 @@ class World:
             await work.commit()
 
     async def tell(self, generation: Generation, draft: EventDraft, image: Image | None = None) -> None:
-        """Record an event of a generation, and publish it."""
+        """Record an event of a generation, with the image that was just stored, and publish it."""
+        if image:
+            async with self.unit_of_work() as work:
+                await work.pictures.doom(image.picture.keys, self.clock.now())
+                await work.commit()
         await self.services.events.tell(generation, draft, image)
 
 

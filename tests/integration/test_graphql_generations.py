@@ -100,7 +100,8 @@ async def test_the_same_key_answers_with_the_first(client: Client, ada: Viewer, 
         ({"prompt": "x", "structuredPrompt": {"style": "oil"}}, [["prompt"]]),
         ({"structuredPrompt": {}}, [["structuredPrompt"]]),
         ({"structuredPrompt": {"mood": "x" * 501}}, [["structuredPrompt", "mood"]]),
-        ({"prompt": "x", "saveToIdentity": True, "idempotencyKey": ""}, [["saveToIdentity"], ["idempotencyKey"]]),
+        ({"prompt": "x", "saveToIdentity": True}, [["saveToIdentity"]]),
+        ({"prompt": "", "idempotencyKey": ""}, [["prompt"], ["idempotencyKey"]]),
     ],
 )
 async def test_wrong_wishes_are_refused(

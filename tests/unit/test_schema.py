@@ -86,6 +86,24 @@ MUTATIONS = {
     "createIdentity": ("identity", "InvalidInputError NotFoundError LimitReachedError"),
     "updateIdentity": ("identity", "InvalidInputError NotFoundError"),
     "deleteIdentity": ("deletedId", "NotFoundError"),
+    "uploadImage": ("image", "InvalidInputError NotFoundError InvalidImageError StorageUnavailableError"),
+    "tagImage": ("image", "InvalidInputError NotFoundError"),
+    "setImagePublic": ("image", "NotFoundError ImageInUseError"),
+    "toggleImagePublic": ("image", "NotFoundError ImageInUseError"),
+    "deleteImage": ("deletedId", "NotFoundError ImageInUseError"),
+    "createWizard": ("wizard", "InvalidInputError LimitReachedError"),
+    "updateWizard": ("wizard", "InvalidInputError NotFoundError"),
+    "deleteWizard": ("deletedId", "NotFoundError"),
+    "addStep": ("step", "InvalidInputError NotFoundError LimitReachedError"),
+    "updateStep": ("step", "InvalidInputError NotFoundError"),
+    "deleteStep": ("deletedId", "NotFoundError"),
+    "setStepBackground": ("step", "InvalidInputError NotFoundError"),
+    "createPlan": ("plan", "InvalidInputError ConflictError"),
+    "updatePlan": ("plan", "InvalidInputError NotFoundError"),
+    "deletePlan": ("deletedId", "NotFoundError ConflictError"),
+    "setCommunityPlan": ("community", "NotFoundError ConflictError"),
+    "setUserLimit": ("user", "InvalidInputError NotFoundError"),
+    "updateCommunity": ("community", "InvalidInputError"),
     "uploadIdentityImage": ("identity", "InvalidInputError NotFoundError InvalidImageError StorageUnavailableError"),
     "deleteIdentityImage": ("identity", "NotFoundError"),
     "saveGeneratedImage": ("identity", "NotFoundError"),
@@ -94,7 +112,7 @@ MUTATIONS = {
     "generateImage": (
         "generation",
         """InvalidInputError NotFoundError ConflictError UnsupportedByModelError ProviderUnusableError
-        StorageUnavailableError""",
+        QuotaExceededError StorageUnavailableError""",
     ),
 }
 
@@ -125,16 +143,32 @@ ROOTS = {
         accounts: [User!]!
         user(id: ID!): User
         identity(id: ID!): Identity
-        images(scope: ImageScope! = MINE, first: Int = null, after: String = null, last: Int = null, before: String = null): ImageConnection!
+        images(scope: ImageScope! = MINE, userId: ID = null, filter: ImageFilter = null, first: Int = null, after: String = null, last: Int = null, before: String = null): ImageConnection!
         prompts(type: PromptType = null): [Prompt!]!
-        previewPrompt(body: String!, type: PromptType!, identityId: ID = null): String!
+        previewPrompt(body: String!, type: PromptType!, identityId: ID = null, structuredPrompt: StructuredPromptInput = null, additionalPrompt: String = null): String!
+        estimateGeneration(input: GenerateImageInput!): GenerationEstimate!
+        wizards: [Wizard!]!
+        wizard(id: ID!): Wizard
+        step(id: ID!): Step
+        plans: [Plan!]!
         providers: [Provider!]!
         generation(id: ID!): Generation
         generations(first: Int = null, after: String = null): GenerationConnection!""",
     "Subscription": "generationProgress(id: ID!, after: Int! = 0): GenerationEvent!",
-    "Community": "id: ID! name: String!",
+    "Community": """id: ID! name: String! timeZone: String! plan: Plan
+        quota(feature: Feature!, unit: QuotaUnit! = IMAGES): Quota!""",
+    "Quota": """feature: Feature! unit: QuotaUnit! limit: Int used: Int! reserved: Int! remaining: Int
+        resetsAt: DateTime!""",
+    "Plan": "id: ID! name: String! limits: [Limit!]! isShared: Boolean!",
+    "Limit": "feature: Feature! unit: QuotaUnit! amount: Int!",
+    "Tag": "kind: TagKind! value: String!",
+    "Wizard": "id: ID! name: String! steps: [Step!]!",
+    "Step": "id: ID! wizard: Wizard! title: String! order: Int! background: Image",
+    "GenerationEstimate": "costMicroUsd: Int basis: String! seconds: Int problems: [String!]!",
+    "PromptAcceptance": "made: Int! accepted: Int! rate: Float",
     "User": """id: ID! email: String! name: String! role: Role! isTest: Boolean! community: Community!
-        referenceImages: [ReferenceImage!]! identities: [Identity!]! createdAt: DateTime!""",
+        referenceImages: [ReferenceImage!]! identities: [Identity!]! createdAt: DateTime!
+        quota(feature: Feature!, unit: QuotaUnit! = IMAGES): Quota""",
     "Picture": """url(size: VariantSize! = ORIGINAL): URL! urlExpiresAt: DateTime original: URL! thumbnail: URL!
         medium: URL! large: URL! width: Int! height: Int! sizeBytes: Int! mediaType: String! sha256: String!
         placeholder: String!""",
@@ -144,7 +178,7 @@ ROOTS = {
         notes: [String!]! image: Image readiness: IdentityReadiness! createdAt: DateTime! updatedAt: DateTime!""",
     "IdentityReadiness": "isReady: Boolean! problems: [String!]!",
     "Image": """id: ID! owner: User! source: ImageSource! picture: Picture! filename: String! isPublic: Boolean!
-        recipe: Recipe generation: Generation createdAt: DateTime!""",
+        tags: [Tag!]! usedBy: [ImageUse!]! recipe: Recipe generation: Generation createdAt: DateTime!""",
     "Recipe": """prompt: String! structuredPrompt: StructuredPrompt promptVersion: Int revisedPrompt: String
         identityName: String referenceHashes: [String!]! provider: ProviderKind! model: String! options: JSON!
         costMicroUsd: Int parent: Image""",
@@ -152,12 +186,14 @@ ROOTS = {
     "ImageEdge": "cursor: String! node: Image!",
     "PageInfo": "hasNextPage: Boolean! hasPreviousPage: Boolean! startCursor: String endCursor: String",
     "Prompt": """id: ID! type: PromptType! version: Int! name: String! body: String!
-        requiredContextKeys: [ContextKey!]! isActive: Boolean! createdAt: DateTime! author: User""",
+        requiredContextKeys: [ContextKey!]! isActive: Boolean! createdAt: DateTime! author: User
+        images(first: Int = null, after: String = null, last: Int = null, before: String = null): ImageConnection!
+        acceptance: PromptAcceptance!""",
     "Provider": "kind: ProviderKind! name: String! canGenerateImages: Boolean! models: [ImageModel!]!",
     "ImageModel": """id: String! name: String! isRetired: Boolean! replacedBy: String sizes: [String!]!
         aspectRatios: [String!]! resolutions: [String!]! qualities: [String!]! styles: [String!]! maxImages: Int!
         maxReferences: Int! streamsPreviews: Boolean!""",
-    "Generation": """id: ID! owner: User! identity: Identity state: GenerationState! requestedImages: Int!
+    "Generation": """id: ID! owner: User! identity: Identity step: Step tags: [Tag!]! estimatedCostMicroUsd: Int state: GenerationState! requestedImages: Int!
         provider: ProviderKind! model: String! prompt: String! images: [Image!]! failures: [GenerationFailure!]!
         eventSeq: Int! estimatedSecondsLeft: Int actualCostMicroUsd: Int attempts: [Attempt!]! createdAt: DateTime!
         finishedAt: DateTime""",
@@ -172,6 +208,9 @@ ROOTS = {
     "InvalidInputError": "message: String! fields: [FieldError!]!",
     "NotFoundError": "message: String! id: ID",
     "LimitReachedError": "message: String! limit: Int!",
+    "QuotaExceededError": """message: String! feature: Feature! unit: QuotaUnit! limit: Int! used: Int!
+        resetsAt: DateTime!""",
+    "ImageInUseError": "message: String! usedBy: [ImageUse!]!",
     "UnsupportedByModelError": """message: String! provider: ProviderKind! model: String! option: String!
         supported: [String!]!""",
     "ProviderUnusableError": "message: String! provider: ProviderKind!",
@@ -196,7 +235,8 @@ def test_the_names_that_front_ends_are_written_against(sdl: GraphQLSchema, name:
 
 NAMED = """Node User Identity ImageConnection Prompt Generation GenerationConnection GenerationEvent Community
     ReferenceImage URL DateTime Picture Image IdentityReadiness Recipe StructuredPrompt JSON ImageEdge PageInfo Provider
-    ImageModel GenerationFailure Attempt GenerationEdge FieldError"""
+    ImageModel GenerationFailure Attempt GenerationEdge FieldError Tag Wizard Step Plan Limit Quota GenerationEstimate
+    PromptAcceptance ImageUse ImageFilter StructuredPromptInput GenerateImageInput"""
 ENUMS = {
     "Role": "MEMBER ADMIN",
     "VariantSize": "ORIGINAL THUMBNAIL MEDIUM LARGE",
@@ -204,6 +244,9 @@ ENUMS = {
     "ReferenceRole": "FACE BODY STYLE SETTING",
     "ImageSource": "GENERATED UPLOADED IMPORTED",
     "ImageScope": "MINE PUBLIC",
+    "TagKind": "CHARACTER PERSONA CHAT THEME",
+    "Feature": "IMAGE_GENERATION",
+    "QuotaUnit": "IMAGES MICRO_USD",
     "PromptType": "COACH SENTINEL IMAGE_GENERATION",
     "ContextKey": "IDENTITY_CONTEXT ADDITIONAL_PROMPT STRUCTURED_PROMPT USER_NAME",
     "ProviderKind": "OFFLINE OPENAI GEMINI IMAGEN XAI OPENROUTER OLLAMA OPENAI_COMPATIBLE GAB ANTHROPIC",
@@ -236,8 +279,29 @@ INPUTS = {
     "SaveGeneratedImageInput": "imageId identityId",
     "ImageOptionsInput": "n size aspectRatio resolution quality style background outputFormat seed",
     "StructuredPromptInput": "style subject mood color composition extra",
-    "GenerateImageInput": """identityId prompt structuredPrompt additionalPrompt provider model options parentImageId
-        saveToIdentity idempotencyKey""",
+    "GenerateImageInput": """identityId stepId prompt structuredPrompt additionalPrompt provider model options tags
+        parentImageId saveToIdentity idempotencyKey""",
+    "TagInput": "kind value",
+    "ImageFilter": "search tags source provider createdAfter createdBefore",
+    "UploadImageInput": "file tags userId",
+    "TagImageInput": "id add remove",
+    "SetImagePublicInput": "id isPublic force",
+    "ToggleImagePublicInput": "id force",
+    "DeleteImageInput": "id force",
+    "CreateWizardInput": "name",
+    "UpdateWizardInput": "id name",
+    "DeleteWizardInput": "id",
+    "AddStepInput": "wizardId title order",
+    "UpdateStepInput": "id title order",
+    "DeleteStepInput": "id",
+    "SetStepBackgroundInput": "stepId imageId",
+    "LimitInput": "feature unit amount",
+    "CreatePlanInput": "name limits",
+    "UpdatePlanInput": "id name limits",
+    "DeletePlanInput": "id",
+    "SetCommunityPlanInput": "planId",
+    "SetUserLimitInput": "userId feature unit amount",
+    "UpdateCommunityInput": "name timeZone",
 }
 
 
@@ -254,7 +318,18 @@ def test_main_objects_are_nodes(sdl: GraphQLSchema) -> None:
     interface = sdl.type_map["Node"]
     assert isinstance(interface, GraphQLInterfaceType)
     nodes = {kind.name for kind in sdl.get_implementations(interface).objects}
-    assert nodes == {"Community", "User", "ReferenceImage", "Identity", "Image", "Prompt", "Generation"}
+    assert nodes == {
+        "Community",
+        "User",
+        "ReferenceImage",
+        "Identity",
+        "Image",
+        "Prompt",
+        "Generation",
+        "Wizard",
+        "Step",
+        "Plan",
+    }
 
 
 def test_scalars_name_their_specification(sdl: GraphQLSchema) -> None:
