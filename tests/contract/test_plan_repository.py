@@ -138,9 +138,9 @@ async def test_a_users_limits_are_set_changed_and_lifted(unit_of_work: UnitOfWor
         (None, None, ()),
     ):
         async with unit_of_work() as work:
+            await work.plans.set_user_limit(other.id, feature, QuotaUnit.IMAGES, 3)
             await work.plans.set_user_limit(viewer.id, feature, QuotaUnit.IMAGES, images)
             await work.plans.set_user_limit(viewer.id, feature, QuotaUnit.MICRO_USD, money)
-            await work.plans.set_user_limit(other.id, feature, QuotaUnit.IMAGES, 3)
             await work.commit()
         async with unit_of_work(read_only=True) as work:
             allowance = await work.usage.allowance(viewer.user.community_id, viewer.id)
