@@ -16,7 +16,15 @@ from bench.measuring import LoopLag, server, spread
 from domain.generation_requests import GenerateImage
 from domain.generations import GenerationState
 from domain.pictures import PictureLimits
-from domain.providers import ImageModel, ImageOptions, PictureArrived, PictureRequest, ProviderEvent, ProviderKind
+from domain.providers import (
+    ImageModel,
+    ImageOptions,
+    ImageOptions,
+    PictureArrived,
+    PictureRequest,
+    ProviderEvent,
+    ProviderKind,
+)
 from domain.users import Viewer
 from storage.imaging import PillowImaging
 
@@ -42,6 +50,10 @@ class FixedProvider:
     def model(self, id: str) -> ImageModel:
         """The one model."""
         return self.models[0]
+
+    def price_micro_usd(self, model: str, options: ImageOptions, references: int) -> int | None:
+        """Nothing."""
+        return 0
 
     async def generate(self, request: PictureRequest) -> AsyncGenerator[ProviderEvent, None]:
         """Wait, then answer."""

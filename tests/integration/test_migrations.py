@@ -5,18 +5,24 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
 from alembic import command
 
+from domain.images import Acceptance, ImageList, image_filter
+from domain.pages import PageRequest
 from domain.prompts import ContextKey, PromptType, check_body
+from domain.providers import ProviderKind
+from domain.users import Viewer
 from storage.database.databases import open_database
-from storage.database.engine import DatabaseUnavailable, sync_engine
+from storage.database.engine import DatabaseUnavailable, make_room, sync_engine
 from storage.database.migrate import is_at_head, run, upgrade
 from storage.database.tables import METADATA
 from tests.database import RecordedJobs, drop_postgres, new_postgres
-from tests.rows import stored_community
+from tests.rows import NOW, stored_community
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -161,3 +167,105 @@ async def test_a_locked_sqlite_file_is_waited_for(tmp_path: Path) -> None:
     writer.close()
     await migration
     assert is_at_head(f"sqlite:///{path}")
+
+
+RECIPE: dict[str, Any] = {
+    "prompt": "I am secretly brave",
+    "structured_prompt": None,
+    "revised_prompt": None,
+    "identity": {"id": "1", "name": "Ada"},
+    "reference_hashes": [],
+    "provider": "OFFLINE",
+    "model": "placeholder-1",
+    "options": {"n": 1},
+    "cost_micro_usd": None,
+    "parent_image_id": None,
+}
+
+
+def old_rows(url: str, owner: UUID, community: UUID, generation_prompt: int) -> None:
+    """What a database of the first version may hold: an upload twice, once as a slot too, and an identity's image."""
+    engine = sync_engine(url, 1)
+    tables = sa.MetaData()
+    tables.reflect(engine)
+    picture = {
+        "media_type": "image/png",
+        "size_bytes": 10,
+        "width_px": 4,
+        "height_px": 3,
+        "placeholder": "",
+        "variant_keys": {"MEDIUM": "m"},
+    }
+    moment = NOW.isoformat(timespec="microseconds") if url.startswith("sqlite") else NOW
+    home = id_of(url, community)
+    own = {"community_id": home, "created_at": moment}
+    recipe = {**RECIPE, "prompt_version": generation_prompt}
+
+    def an_old_image(key: str, sha256: str, **values: object) -> dict[str, object]:
+        return {
+            **own,
+            **picture,
+            "id": id_of(url, uuid4()),
+            "owner_id": id_of(url, owner),
+            "picture_key": key,
+            "sha256": sha256,
+            "recipe": None,
+            **values,
+        }
+
+    uploaded = {"source": "UPLOADED", "filename": "Harbour night.png"}
+    made = {"source": "GENERATED", "filename": "Ada 1.png", "is_public": False}
+    slot = {"user_id": id_of(url, owner), "name": "", "order": 0, "role": "FACE", "updated_at": moment}
+    with engine.begin() as connection:
+        connection.execute(tables.tables["community"].insert(), {"id": home, "name": "Lovelace"})
+        user = {"email": "a@b", "name": "Ada", "role": "ADMIN", "is_test": False, "tokens_valid_after": moment}
+        connection.execute(tables.tables["user_account"].insert(), {**own, **user, "id": id_of(url, owner)})
+        images = tables.tables["image"].insert()
+        connection.execute(images, an_old_image("first", "aa", **uploaded, is_public=True))
+        connection.execute(images, an_old_image("second", "aa", **uploaded, is_public=False))
+        connection.execute(images, an_old_image("third", "bb", **{**made, "recipe": recipe}))
+        row = {**own, **picture, **slot, "id": id_of(url, uuid4()), "picture_key": "first", "sha256": "aa"}
+        connection.execute(tables.tables["reference_image"].insert(), row)
+    engine.dispose()
+
+
+def id_of(url: str, id: UUID) -> object:
+    """An id as the reflected column takes it."""
+    return id.hex if url.startswith("sqlite") else id
+
+
+async def test_what_the_first_version_held_is_found_and_counted(empty_url: str) -> None:
+    """Images of before are searched, filtered, tied to their template, and share their objects, as new ones are."""
+    community, owner = uuid4(), uuid4()
+    make_room(empty_url)
+    run(empty_url, lambda config: command.upgrade(config, "2026_11_20"))
+    old_rows(empty_url, owner, community, generation_prompt=1)
+    upgrade(empty_url)
+    database = open_database(empty_url, 1)
+    unit_of_work = database.unit_of_work(RecordedJobs())
+    async with unit_of_work() as work:
+        viewer = Viewer(await work.users.get(owner))
+        home = await work.users.community(community)
+        prompt = await work.prompts.active(community, PromptType.IMAGE_GENERATION)
+
+        async def found(*, is_public: bool = False, **filters: Any) -> list[str]:
+            owner_id = None if is_public else owner
+            wanted = ImageList(community, owner_id, is_public, filter=image_filter(**filters))
+            return sorted(image.picture.key for image in (await work.images.page(wanted, PageRequest())).rows)
+
+        assert await found() == ["first", "second", "third"]
+        assert await found(search="harbour") == ["first", "second"]
+        assert await found(search="harbour", is_public=True) == ["first"]
+        assert await found(search="secretly brave") == ["third"]
+        assert await found(provider=ProviderKind.OFFLINE) == ["third"]
+        acceptance = await work.images.acceptance(viewer.scope, [prompt.id])
+        slots = await work.reference_images.of_users([owner])
+        assert slots[0].picture
+        for _ in range(2):
+            await work.pictures.release(slots[0].picture, NOW)
+        doomed = await work.pictures.doomed(["first", "second", "m"])
+    await database.aclose()
+    assert (home.time_zone, home.plan_id, viewer.user.is_operator) == ("UTC", None, False)
+    assert acceptance == {prompt.id: Acceptance(made=1, accepted=0)}
+    # Two rows needed the first upload's objects; the second's are nobody else's.
+    assert sorted(doomed) == ["first", "m"]
