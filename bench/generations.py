@@ -19,7 +19,6 @@ from domain.pictures import PictureLimits
 from domain.providers import (
     ImageModel,
     ImageOptions,
-    ImageOptions,
     PictureArrived,
     PictureRequest,
     ProviderEvent,
