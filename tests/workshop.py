@@ -10,6 +10,7 @@ from domain.generation_requests import GenerateImage, GenerationRequests
 from domain.generations import Attempt, Generation, GenerationEvent
 from domain.identities import Identity
 from domain.images import Image, Images
+from domain.pages import PageRequest
 from domain.picture_store import PictureStore
 from domain.pictures import PictureLimits
 from domain.ports import ObjectStore
@@ -79,6 +80,11 @@ class Workshop:
         """The viewer's slots."""
         async with self.unit_of_work(read_only=True) as work:
             return list(await work.reference_images.of_users([viewer.id]))
+
+    async def generations(self, viewer: Viewer) -> list[Generation]:
+        """What is there for the viewer, the newest first."""
+        async with self.unit_of_work(read_only=True) as work:
+            return list((await work.generations.page(viewer, PageRequest())).rows)
 
     async def used(self, viewer: Viewer, unit: QuotaUnit = QuotaUnit.IMAGES) -> Quota:
         """How the viewer's own quota stands."""

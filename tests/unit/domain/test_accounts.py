@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 
 from domain.accounts import Accounts
-from domain.errors import Conflict, InvalidInput, Unauthenticated
+from domain.errors import Conflict, Forbidden, InvalidInput, Unauthenticated
 from domain.tokens import TokenClaims
-from domain.users import Role, User, Viewer
+from domain.users import Community, Role, User, Viewer
 from tests.fakes.clock import FakeClock
 from tests.fakes.credentials import FakePasswords, FakeTokens
 from tests.fakes.mishaps import UnluckyUnitOfWork
@@ -190,6 +190,72 @@ class TestCreating:
             await made(accounts, "ADA@example.org")
         async with unlucky(read_only=True) as work:
             assert await work.users.count() == 1
+
+    async def test_an_operator_is_made_as_one(self, accounts: Accounts, unlucky: UnluckyUnitOfWork) -> None:
+        """Nobody else is."""
+        ada = await made(accounts)
+        boss = await accounts.create(
+            email="boss@example.org", name="", community="C", password=None, role=Role.MEMBER, is_operator=True
+        )
+        async with unlucky(read_only=True) as work:
+            assert [(await work.users.get(user.id)).is_operator for user in (ada, boss)] == [False, True]
+
+
+class TestCommunities:
+    """What an admin says of the community."""
+
+    async def stored(self, unlucky: UnluckyUnitOfWork, community: Community) -> Community:
+        """The community as the database has it."""
+        async with unlucky(read_only=True) as work:
+            return await work.users.community(community.id)
+
+    async def test_what_is_given_changes_and_the_rest_stays(
+        self, accounts: Accounts, admin: Viewer, community: Community, unlucky: UnluckyUnitOfWork
+    ) -> None:
+        """A trimmed name, a known time zone."""
+        renamed = await accounts.update_community(admin, name=" Byron ")
+        assert renamed == replace(community, name="Byron")
+        moved = await accounts.update_community(admin, time_zone="Europe/Berlin")
+        assert moved == replace(renamed, time_zone="Europe/Berlin")
+        assert await self.stored(unlucky, community) == moved
+        assert await accounts.update_community(admin) == moved
+
+    @pytest.mark.parametrize(
+        ("given", "path", "message"),
+        [
+            ({"name": " ", "time_zone": "UTC"}, "name", "Name must be 1 to 255 characters"),
+            ({"name": "x" * 256}, "name", "Name must be 1 to 255 characters"),
+            (
+                {"name": "Byron", "time_zone": "Atlantis"},
+                "timeZone",
+                "There is no time zone Atlantis. Use a name such as Europe/Berlin",
+            ),
+        ],
+    )
+    async def test_what_breaks_a_rule_changes_nothing(
+        self,
+        accounts: Accounts,
+        admin: Viewer,
+        community: Community,
+        unlucky: UnluckyUnitOfWork,
+        given: dict[str, str],
+        path: str,
+        message: str,
+    ) -> None:
+        """Nor does what came with it. The longest name is taken."""
+        with pytest.raises(InvalidInput) as caught:
+            await accounts.update_community(admin, **given)
+        assert [(problem.path, problem.message) for problem in caught.value.problems] == [((path,), message)]
+        assert await self.stored(unlucky, community) == community
+        assert len((await accounts.update_community(admin, name="x" * 255)).name) == 255
+
+    async def test_a_member_changes_nothing(
+        self, accounts: Accounts, viewer: Viewer, community: Community, unlucky: UnluckyUnitOfWork
+    ) -> None:
+        """They are told why."""
+        with pytest.raises(Forbidden, match=r"^Only an admin of the community may change it$"):
+            await accounts.update_community(viewer, name="Mine")
+        assert await self.stored(unlucky, community) == community
 
 
 class TestThePicker:

@@ -8,8 +8,7 @@ import pytest
 
 from domain.errors import Conflict, InvalidInput, NotFound, ProviderUnusable, StoreUnavailable, UnsupportedByModel
 from domain.generation_requests import GenerateImage, GenerationRequests
-from domain.generations import Generation, GenerationState
-from domain.pages import PageRequest
+from domain.generations import GenerationState
 from domain.prompts import StructuredPrompt
 from domain.providers import ImageModel, ImageOptions, ProviderKind
 from domain.users import Viewer
@@ -20,12 +19,6 @@ from tests.workshop import Workshop
 
 HOUSE = GenerateImage(prompt="A house")
 ID = uuid4()
-
-
-async def generations(shop: Workshop, viewer: Viewer) -> list[Generation]:
-    """What the viewer has asked for."""
-    async with shop.unit_of_work(read_only=True) as work:
-        return list((await work.generations.page(viewer, PageRequest())).rows)
 
 
 class TestAsking:
@@ -110,7 +103,7 @@ class TestAsking:
         shop.unit_of_work.mishaps["commit"] = [RuntimeError("disk full")]
         with pytest.raises(RuntimeError, match=r"^disk full$"):
             await shop.requests.ask(viewer, HOUSE)
-        assert await generations(shop, viewer) == []
+        assert await shop.generations(viewer) == []
 
 
 class TestReferences:
@@ -231,7 +224,7 @@ class TestChoosing:
         with pytest.raises(UnsupportedByModel):
             await shop.requests.ask(viewer, replace(HOUSE, options=ImageOptions(n=5)))
         assert jobs.enqueued == []
-        assert await generations(shop, viewer) == []
+        assert await shop.generations(viewer) == []
 
     async def test_a_prompt_that_is_too_long_for_the_model_is_refused(self, shop: Workshop, viewer: Viewer) -> None:
         """As it would be sent; the limit itself is taken."""
@@ -283,7 +276,7 @@ class TestIdempotency:
         """Whoever is first."""
         made = await asyncio.gather(*(shop.requests.ask(viewer, self.WISH) for _ in range(5)))
         assert len({generation.id for generation in made}) == 1
-        assert len(await generations(shop, viewer)) == 1
+        assert len(await shop.generations(viewer)) == 1
 
     async def test_a_lost_race_answers_with_the_winner(
         self, shop: Workshop, viewer: Viewer, jobs: RecordedJobs

@@ -1,5 +1,6 @@
 """Where generations end, when calls are repeated, what they cost, and how long they take."""
 
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -17,7 +18,9 @@ from domain.generations import (
     final_stage,
     final_state,
     seconds_left,
+    spent,
 )
+from domain.providers import ImageOptions
 from domain.users import Community
 from tests.rows import NOW, a_generation, a_user, after, an_attempt
 
@@ -154,3 +157,28 @@ def test_the_cost_is_the_sum_of_what_was_told() -> None:
     assert cost_of([silent, an_attempt(generation, cost_micro_usd=5), an_attempt(generation, cost_micro_usd=0)]) == 5
     assert cost_of([an_attempt(generation, cost_micro_usd=0)]) == 0
     assert cost_of([silent]) is None
+
+
+class TestSpending:
+    """What calls cost, for the quota."""
+
+    GENERATION = a_generation(OWNER, options=ImageOptions(n=3), estimated_cost_micro_usd=100)
+
+    def test_what_was_paid_counts(self) -> None:
+        """As it was told; what was not charged costs nothing, also when a price came with it."""
+        calls = [
+            an_attempt(self.GENERATION, outcome="SUCCEEDED", cost_micro_usd=5),
+            an_attempt(self.GENERATION, outcome="TIMEOUT", is_charged=True, cost_micro_usd=0),
+            an_attempt(self.GENERATION, outcome="RATE_LIMITED", cost_micro_usd=7),
+        ]
+        assert spent(calls, self.GENERATION) == 5
+        assert spent([], self.GENERATION) == 0
+
+    def test_a_call_whose_cost_was_not_told_counts_at_the_price_of_a_picture(self) -> None:
+        """A third of what three should cost, and nothing where no price was known."""
+        calls = [
+            an_attempt(self.GENERATION, outcome="SUCCEEDED"),
+            an_attempt(self.GENERATION, outcome="TIMEOUT", is_charged=True),
+        ]
+        assert spent(calls, self.GENERATION) == 66
+        assert spent(calls, replace(self.GENERATION, estimated_cost_micro_usd=None)) == 0
