@@ -379,7 +379,9 @@ def _repeated(wish: GenerateImage, parent: Image | None) -> _Text | None:
     """The parent's own prompt, word for word, when the wish says nothing else. The recipe was checked before."""
     if parent is None or parent.recipe is None or not wish.says_nothing:
         return None
-    prompt = _joined(parent.recipe.prompt, wish.additional_prompt)
+    prompt = parent.recipe.prompt
+    if wish.additional_prompt.strip():
+        prompt = _joined(prompt, wish.additional_prompt)
     return _Text(prompt, parent.prompt_id, parent.recipe.prompt_version)
 
 

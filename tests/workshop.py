@@ -19,7 +19,7 @@ from domain.providers import ProviderKind
 from domain.quotas import Feature, Quota, Quotas, QuotaUnit
 from domain.reference_images import ReferenceImage, ReferenceImages
 from domain.users import Viewer
-from domain.wizards import Wizards
+from domain.wizards import Step, Wizards
 from storage.imaging import PillowImaging
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import RecordedBus
@@ -75,6 +75,16 @@ class Workshop:
         for number in range(references):
             await self.slots.create(viewer, name=f"Photo {number}", file=a_photo(40 + number, 30))
         return identity
+
+    async def step(self, admin: Viewer) -> Step:
+        """The one step of a new wizard, without a background."""
+        wizard = await self.wizards.create(admin, "Who I am")
+        return await self.wizards.add_step(admin, wizard.id, "Welcome")
+
+    async def background(self, step: Step) -> UUID | None:
+        """The image that stands behind a step now."""
+        async with self.unit_of_work(read_only=True) as work:
+            return (await work.wizards.get_step(step.community_id, step.id)).background_id
 
     async def references(self, viewer: Viewer) -> list[ReferenceImage]:
         """The viewer's slots."""

@@ -6,11 +6,20 @@ from uuid import uuid4
 
 import pytest
 
-from domain.errors import Conflict, InvalidInput, NotFound, ProviderUnusable, StoreUnavailable, UnsupportedByModel
+from domain.errors import (
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    ProviderUnusable,
+    StoreUnavailable,
+    UnsupportedByModel,
+)
 from domain.generation_requests import GenerateImage, GenerationRequests
 from domain.generations import GenerationState
-from domain.prompts import StructuredPrompt
+from domain.prompts import PromptType, StructuredPrompt
 from domain.providers import ImageModel, ImageOptions, ProviderKind
+from domain.tags import Tag, TagKind
 from domain.users import Viewer
 from tests.database import RecordedJobs
 from tests.fakes.providers import MODEL
@@ -50,6 +59,8 @@ class TestAsking:
         assert 'Identity Name: "The Analyst"' in made.prompt
         assert "Additional instructions: at sea" in made.prompt
         assert made.prompt_version == 1
+        async with shop.unit_of_work(read_only=True) as work:
+            assert made.prompt_id == (await work.prompts.active(made.community_id, PromptType.IMAGE_GENERATION)).id
         assert made.identity == {
             "id": str(identity.id),
             "name": "The Analyst",
@@ -98,12 +109,72 @@ class TestAsking:
             await work.commit()
         assert (await shop.requests.ask(viewer, HOUSE)).expected_s == 12.5
 
+    async def test_the_pictures_get_the_tags_that_were_asked_for(self, shop: Workshop, viewer: Viewer) -> None:
+        """Each once."""
+        tags = (Tag(TagKind.THEME, " The  sea "), Tag(TagKind.THEME, "the SEA"))
+        made = await shop.requests.ask(viewer, replace(HOUSE, tags=tags, options=ImageOptions(n=2)))
+        await shop.run(made)
+        assert [image.tags for image in await shop.images(made)] == [(Tag(TagKind.THEME, "The sea"),)] * 2
+
     async def test_a_failed_commit_puts_nothing_in_line(self, shop: Workshop, viewer: Viewer) -> None:
         """Nothing is there to be found."""
         shop.unit_of_work.mishaps["commit"] = [RuntimeError("disk full")]
         with pytest.raises(RuntimeError, match=r"^disk full$"):
             await shop.requests.ask(viewer, HOUSE)
         assert await shop.generations(viewer) == []
+
+
+class TestSteps:
+    """Backgrounds that are made."""
+
+    async def test_the_first_picture_becomes_the_steps_background(self, shop: Workshop, admin: Viewer) -> None:
+        """When it is there, and not before; it stays private, and shown."""
+        step = await shop.step(admin)
+        made = await shop.requests.ask(admin, replace(HOUSE, step_id=step.id, options=ImageOptions(n=2)))
+        assert made.step_id == step.id
+        assert await shop.background(step) is None
+        await shop.run(made)
+        first, _ = await shop.images(made)
+        assert await shop.background(step) == first.id
+        assert not first.is_public
+
+    async def test_an_admin_may_show_an_identity_of_their_own(self, shop: Workshop, admin: Viewer) -> None:
+        """And save it at once."""
+        identity, step = await shop.identity(admin), await shop.step(admin)
+        wish = GenerateImage(identity_id=identity.id, step_id=step.id, save_to_identity=True)
+        made = await shop.run(await shop.requests.ask(admin, wish))
+        (image,) = await shop.images(made)
+        assert await shop.background(step) == image.id
+
+    async def test_nobody_elses_face_is_shown_to_all(
+        self, shop: Workshop, admin: Viewer, viewer: Viewer, jobs: RecordedJobs
+    ) -> None:
+        """That is theirs to allow."""
+        identity, step = await shop.identity(viewer), await shop.step(admin)
+        with pytest.raises(InvalidInput, match=r"^A step's background shows an identity of your own, or none$") as no:
+            await shop.requests.ask(admin, GenerateImage(identity_id=identity.id, step_id=step.id))
+        assert [problem.path for problem in no.value.problems] == [("stepId",)]
+        assert jobs.enqueued == []
+
+    async def test_members_make_no_backgrounds(
+        self, shop: Workshop, admin: Viewer, viewer: Viewer, stranger: Viewer, jobs: RecordedJobs
+    ) -> None:
+        """They are told so; for another community's admin there is no such step."""
+        step = await shop.step(admin)
+        with pytest.raises(Forbidden, match=r"^Only an admin of the community may change wizards$"):
+            await shop.requests.ask(viewer, replace(HOUSE, step_id=step.id))
+        with pytest.raises(NotFound, match=r"^Step not found$"):
+            await shop.requests.ask(stranger, replace(HOUSE, step_id=step.id))
+        assert jobs.enqueued == []
+
+    async def test_a_step_that_is_gone_by_then_hurts_nobody(self, shop: Workshop, admin: Viewer) -> None:
+        """The picture is in the library all the same."""
+        step = await shop.step(admin)
+        made = await shop.requests.ask(admin, replace(HOUSE, step_id=step.id))
+        await shop.wizards.delete(admin, step.wizard_id)
+        ended = await shop.run(made)
+        assert (ended.state, ended.step_id) == (GenerationState.SUCCEEDED, None)
+        assert len(await shop.images(ended)) == 1
 
 
 class TestReferences:

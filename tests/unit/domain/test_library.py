@@ -62,8 +62,7 @@ async def portrait(shop: Workshop, whose: Viewer, image: Image, name: str = "The
 
 async def background(shop: Workshop, admin: Viewer, image: Image) -> Step:
     """A step that shows the image."""
-    wizard = await shop.wizards.create(admin, "Who I am")
-    step = await shop.wizards.add_step(admin, wizard.id, "Welcome")
+    step = await shop.step(admin)
     return await shop.wizards.set_background(admin, step.id, image.id)
 
 
