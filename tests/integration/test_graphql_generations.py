@@ -16,7 +16,10 @@ from tests.rows import (
     NOW,
     PICTURE,
     a_generation,
+    a_recipe,
     a_slot,
+    a_step,
+    a_wizard,
     after,
     an_attempt,
     an_identity,
@@ -162,6 +165,40 @@ async def test_a_store_that_is_away_is_told(client: Client, world: World, ada: V
     answer = await generate(client, ada, identityId=gid(identity))
     assert answer["__typename"] == "StorageUnavailableError"
     assert jobs.enqueued == []
+
+
+async def test_a_background_is_asked_for(client: Client, world: World, jobs: RecordedJobs) -> None:
+    """By an admin, with tags for its images; a member may not, and another community's step is not found."""
+    community = await stored_community(world.unit_of_work)
+    admin = await stored_viewer(world.unit_of_work, community, role=Role.ADMIN)
+    wizard, strange = a_wizard(community.id), a_wizard((await stored_community(world.unit_of_work)).id)
+    step, strangers = a_step(wizard), a_step(strange)
+    await world.add(wizard, step, strange, strangers)
+    night = {"kind": "THEME", "value": "Night"}
+    selection = "... on GenerateImageSuccess { generation { step { id title } tags { kind value } } }"
+    input = {"prompt": "A house", "stepId": gid(step), "tags": [night, {**night, "value": "night "}]}
+    made = await client.mutate("generateImage", input, selection, admin)
+    assert made["generation"] == {"step": {"id": gid(step), "title": "Welcome"}, "tags": [night]}
+    for id in (gid(strangers), nobody("Step"), "nonsense"):
+        refusal = {"__typename": "NotFoundError", "message": "Step not found", "id": id}
+        assert await generate(client, admin, prompt="A house", stepId=id) == refusal
+    wrong = await generate(client, admin, prompt="A house", tags=[{**night, "value": ""}])
+    assert [field["path"] for field in wrong["fields"]] == [["tags"]]
+    member = await stored_viewer(world.unit_of_work, community)
+    query = f'mutation {{ generateImage(input: {{prompt: "x", stepId: "{gid(step)}"}}) {{ __typename }} }}'
+    assert (await client.ask(query, viewer=member))["errors"][0]["extensions"] == {"code": "FORBIDDEN"}
+    assert len(jobs.enqueued) == 1
+
+
+async def test_a_recipe_is_repeated(client: Client, world: World, ada: Viewer) -> None:
+    """A parent alone says everything; one without a recipe says nothing."""
+    model = world.services.providers[ProviderKind.OFFLINE].models[1].id
+    parent, upload = an_image(ada.user, recipe=a_recipe(prompt="A lighthouse", model=model)), an_image(ada.user)
+    await world.add(parent, upload)
+    made = (await generate(client, ada, parentImageId=gid(parent)))["generation"]
+    assert (made["prompt"], made["model"]) == ("A lighthouse", model)
+    refused = await generate(client, ada, parentImageId=gid(upload))
+    assert [field["path"] for field in refused["fields"]] == [["parentImageId"]]
 
 
 async def test_what_became_of_it(client: Client, world: World, ada: Viewer) -> None:

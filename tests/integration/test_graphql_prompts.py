@@ -6,7 +6,7 @@ import pytest
 
 from domain.users import Role, Viewer
 from tests.graphql import Client, World, gid, nobody
-from tests.rows import a_prompt, an_identity, stored_community, stored_viewer
+from tests.rows import a_prompt, a_step, a_wizard, after, an_identity, an_image, stored_community, stored_viewer
 
 PROMPT = "prompt { id type version name body requiredContextKeys isActive author { id } }"
 BODY = "Picture {identity_context} as {user_name}."
@@ -108,6 +108,67 @@ async def test_a_preview(client: Client, world: World, admin: Viewer) -> None:
     body = "{user_name}: {identity_context} {{x}}"
     data = await client.data(query, {"body": body, "id": gid(identity)}, admin)
     assert data == {"previewPrompt": 'Ada: Identity Name: "The Analyst" {x}'}
+
+
+async def test_a_preview_with_all_texts(client: Client, admin: Viewer) -> None:
+    """A prompt in parts and an additional one fill their placeholders."""
+    query = """query ($body: String!) { previewPrompt(body: $body, type: IMAGE_GENERATION,
+        structuredPrompt: {style: "oil", mood: "calm"}, additionalPrompt: " by night ") }"""
+    body = "[{identity_context}] [{structured_prompt}] [{additional_prompt}]"
+    data = await client.data(query, {"body": body}, admin)
+    assert data == {"previewPrompt": "[None provided] [Style: oil\nMood: calm] [by night]"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("structuredPrompt: {}", "Fill in at least one part of the structured prompt"),
+        ('additionalPrompt: "' + "x" * 4_001 + '"', "Additional prompt must be at most 4,000 characters"),
+    ],
+)
+async def test_a_preview_with_wrong_texts(client: Client, admin: Viewer, arguments: str, message: str) -> None:
+    """What could not be asked for can't be previewed."""
+    answer = await client.ask(f'{{ previewPrompt(body: "x", type: COACH, {arguments}) }}', viewer=admin)
+    assert [(error["message"], error["extensions"]) for error in answer["errors"]] == [
+        (message, {"code": "INVALID_INPUT"})
+    ]
+
+
+async def test_what_became_of_a_versions_images(client: Client, world: World) -> None:
+    """How many were made, how many of them are in use or public, and the images; a member's own, an admin's all."""
+    community = await stored_community(world.unit_of_work)
+    admin = await stored_viewer(world.unit_of_work, community, role=Role.ADMIN)
+    ada = await stored_viewer(world.unit_of_work, community)
+    prompt, wizard = a_prompt(community.id, 2), a_wizard(community.id)
+    public, portrait, plain = (
+        an_image(ada.user, prompt_id=prompt.id, created_at=after(-n), is_public=n == 0) for n in range(3)
+    )
+    background = an_image(admin.user, prompt_id=prompt.id, created_at=after(-4))
+    await world.add(prompt, public, portrait, plain, background, an_image(ada.user))
+    await world.add(an_identity(ada.user, image_id=portrait.id), wizard, a_step(wizard, background_id=background.id))
+    query = """query ($id: ID!) { node(id: $id) { ... on Prompt { acceptance { made accepted rate }
+        images(first: 2) { nodes { id } totalCount pageInfo { hasNextPage endCursor } } } } }"""
+    seen = (await client.data(query, {"id": gid(prompt)}, ada))["node"]
+    assert seen["acceptance"] == {"made": 3, "accepted": 2, "rate": 2 / 3}
+    assert [node["id"] for node in seen["images"]["nodes"]] == [gid(public), gid(portrait)]
+    assert (seen["images"]["totalCount"], seen["images"]["pageInfo"]["hasNextPage"]) == (3, True)
+    seen = (await client.data(query, {"id": gid(prompt)}, admin))["node"]
+    assert seen["acceptance"] == {"made": 4, "accepted": 3, "rate": 0.75}
+    assert seen["images"]["totalCount"] == 4
+    rest = """query ($id: ID!, $after: String) { node(id: $id) { ... on Prompt {
+        images(after: $after) { nodes { id } } last: images(last: 1) { nodes { id } } } } }"""
+    seen = (await client.data(rest, {"id": gid(prompt), "after": seen["images"]["pageInfo"]["endCursor"]}, admin))[
+        "node"
+    ]
+    assert [node["id"] for node in seen["images"]["nodes"]] == [gid(plain), gid(background)]
+    assert seen["last"] == {"nodes": [{"id": gid(background)}]}
+
+
+async def test_a_version_that_made_nothing(client: Client, admin: Viewer) -> None:
+    """Has no rate."""
+    data = await client.data("{ prompts { acceptance { made accepted rate } images { totalCount } } }", viewer=admin)
+    nothing = {"made": 0, "accepted": 0, "rate": None}
+    assert data == {"prompts": [{"acceptance": nothing, "images": {"totalCount": 0}}]}
 
 
 @pytest.mark.parametrize(
