@@ -192,7 +192,7 @@ async def test_a_background_is_asked_for(client: Client, world: World, jobs: Rec
 
 async def test_a_recipe_is_repeated(client: Client, world: World, ada: Viewer) -> None:
     """A parent alone says everything; one without a recipe says nothing."""
-    model = world.services.providers[ProviderKind.OFFLINE].models[1].id
+    model = world.services.providers[ProviderKind.OFFLINE].models[0].id
     parent, upload = an_image(ada.user, recipe=a_recipe(prompt="A lighthouse", model=model)), an_image(ada.user)
     await world.add(parent, upload)
     made = (await generate(client, ada, parentImageId=gid(parent)))["generation"]
