@@ -44,6 +44,10 @@ ASSUMED_ROWS = 10
 """How long a list is that takes no `first` or `last`."""
 LONG_LISTS = {"identities": 50, "models": 20, "prompts": 20, "nodes": 100, "wizards": 20, "plans": 20}
 """Lists that may be longer; a cycle through any of them soon asks for too much."""
+STATEMENT_COST = 50
+"""What a field counts for that asks the database each time, where others are answered by the batch."""
+ASKED_EACH_TIME = frozenset({"totalCount", "quota"})
+"""Such fields, beside pages of long lists."""
 ALIASES_PER_INTROSPECTION = 10
 """How many aliases one inside introspection counts for: each may have the whole schema told once more."""
 
@@ -159,7 +163,12 @@ class DocumentLimits(ValidationRule):
         definition = fields.get(node.name.value)
         inner = self._measured(node.selection_set, get_named_type(definition.type) if definition else None)
         rows = _rows(node, definition, parent) if definition else 1
-        return _Size(1 + inner.depth, aliases + inner.aliases, 1 + rows * inner.cost)
+        own = _own_cost(node, definition) if definition else 1
+        return _Size(1 + inner.depth, aliases + inner.aliases, own + rows * inner.cost)
+
+
+def _own_cost(node: FieldNode, definition: GraphQLField) -> int:
+    return STATEMENT_COST if "first" in definition.args or node.name.value in ASKED_EACH_TIME else 1
 
 
 def _rows(node: FieldNode, definition: GraphQLField, parent: GraphQLNamedType | None) -> int:
