@@ -4,7 +4,7 @@ import asyncio
 import importlib
 import sys
 
-NAMES = ("generations", "list_page", "upload")
+NAMES = ("generations", "library", "list_page", "upload")
 
 
 def main() -> None:

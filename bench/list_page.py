@@ -43,17 +43,18 @@ async def run() -> None:
         await _measure("SQLite", environ)
         if address := os.environ.get("TEST_POSTGRES_URL"):
             name = f"bench_{uuid4().hex[:8]}"
-            await _admin(address, f"CREATE DATABASE {name}")
+            await administer(address, f"CREATE DATABASE {name}")
             try:
                 url = address.rpartition("/")[0] + f"/{name}"
                 await _measure("PostgreSQL", {**environ, "DATABASE_URL": url, "SEED_SAMPLES": "true"})
             finally:
-                await _admin(address, f"DROP DATABASE {name} WITH (FORCE)")
+                await administer(address, f"DROP DATABASE {name} WITH (FORCE)")
         else:
             print("PostgreSQL not measured: TEST_POSTGRES_URL is not set")
 
 
-async def _admin(address: str, statement: str) -> None:
+async def administer(address: str, statement: str) -> None:
+    """Run a statement that stands in no transaction."""
     connection = await asyncpg.connect(address)
     await connection.execute(statement)
     await connection.close()

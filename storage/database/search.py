@@ -144,10 +144,14 @@ def search_column(image: Image, is_sqlite: bool) -> ColumnElement[str] | None:
     return func.array_to_tsvector(literal(tokens_of(image), ARRAY(Text)))
 
 
+def table_tokens(image: Image) -> str:
+    """What goes into SQLite's table: the image's own key too, by which its row is found again."""
+    return " ".join([_key(_IMAGE, image.id), *tokens_of(image)])
+
+
 async def put_into_table(connection: AsyncConnection, image: Image) -> None:
     """Have SQLite find the image by what it is now."""
     own = Term((_key(_IMAGE, image.id),))
     old = select(_c.rowid).where(_matched(literal((own,), QueryText)))
     await connection.execute(delete(_image_search).where(_c.rowid.in_(old)))
-    tokens = " ".join([*own.tokens, *tokens_of(image)])
-    await connection.execute(insert(_image_search).values(image_id=image.id, tokens=tokens))
+    await connection.execute(insert(_image_search).values(image_id=image.id, tokens=table_tokens(image)))
