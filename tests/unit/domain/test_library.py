@@ -246,6 +246,13 @@ class TestSharing:
         await shop.library.set_public(viewer, image.id, False)
         assert await shown(shop, mine) == [image.id]
 
+    async def test_what_was_private_may_stay_so_whatever_shows_it(self, shop: Workshop, admin: Viewer) -> None:
+        """Its owner showed it; nothing changes."""
+        image = await shop.library.upload(admin, a_photo())
+        step = await background(shop, admin, image)
+        assert await shop.library.set_public(admin, image.id, False) == image
+        assert await shop.background(step) == image.id
+
     async def test_force_alone_does_nothing_to_uses(self, shop: Workshop, viewer: Viewer, other: Viewer) -> None:
         """While the image stays public."""
         image = await shop.library.upload(viewer, a_photo())
@@ -421,15 +428,17 @@ class TestAtOnce:
         assert await shown(shop, identity) == [None]
 
 
+@pytest.mark.parametrize("is_public", [True, False])
 async def test_someone_elses_image_is_not_found(
-    shop: Workshop, viewer: Viewer, admin: Viewer, stranger: Viewer
+    shop: Workshop, viewer: Viewer, admin: Viewer, stranger: Viewer, is_public: bool
 ) -> None:
-    """For a member it is another's, for a foreign admin another community's: nothing changes."""
-    theirs = await shop.library.upload(admin, a_photo(), [ADA])
+    """For a member it is another's, for a foreign admin another community's: nothing changes, be it shared or not."""
+    image = await shop.library.upload(admin, a_photo(), [ADA])
+    theirs = await shop.library.set_public(admin, image.id, is_public)
     for who in (viewer, stranger):
         for attempt in (
             shop.library.tag(who, theirs.id, remove=[ADA]),
-            shop.library.set_public(who, theirs.id, True),
+            shop.library.set_public(who, theirs.id, None),
             shop.library.delete(who, theirs.id, force=True),
             shop.library.delete(who, uuid4()),
         ):

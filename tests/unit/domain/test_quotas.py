@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,8 +14,10 @@ from domain.failures import FailureCode, failure
 from domain.generation_requests import GenerateImage
 from domain.generations import Generation, GenerationState
 from domain.providers import ImageOptions, PictureArrived, PictureFailed
-from domain.quotas import UNKNOWN_PRICE_MICRO_USD, Feature, Limit, Quota, QuotaUnit, period_of, resets_at
+from domain.quotas import UNKNOWN_PRICE_MICRO_USD, Feature, Limit, Quota, QuotaUnit, UsageKind, period_of, resets_at
 from domain.users import Community, Viewer
+from storage.database.databases import Database
+from storage.database.tables import usage_event
 from tests.fakes.providers import DRAWN
 from tests.rows import limit_of
 from tests.workshop import Workshop
@@ -292,6 +295,32 @@ class TestSettling:
         shop.provider.price = 30_000
         await shop.run(await shop.requests.ask(viewer, houses(2)))
         assert (await counts(shop, viewer, community))[MICRO_USD] == (0, 60_000)
+
+    @pytest.mark.parametrize(
+        ("script", "kind", "used"),
+        [(DRAWN, UsageKind.SETTLE, {(IMAGES, 1), (MICRO_USD, 40_000)}), (REFUSED, UsageKind.RELEASE, set())],
+    )
+    async def test_the_ledger_tells_it(
+        self,
+        shop: Workshop,
+        viewer: Viewer,
+        database: Database,
+        script: PictureArrived | PictureFailed,
+        kind: UsageKind,
+        used: set[tuple[QuotaUnit, int]],
+    ) -> None:
+        """A line for what was reserved and one for its end, in each unit; what was reserved comes to nothing."""
+        shop.provider.scripts = [[script]]
+        made = await shop.run(await shop.requests.ask(viewer, HOUSE))
+        with database.sync_engine().connect() as connection:
+            lines = connection.execute(sa.select(usage_event)).all()
+        ends = [line for line in lines if line.kind != UsageKind.RESERVE]
+        assert {line.kind for line in ends} == {kind}
+        assert [len(lines), len(ends)] == [4, 2]
+        assert {(line.unit, line.used_delta) for line in ends if line.used_delta} == used
+        for unit in QuotaUnit:
+            assert sum(line.reserved_delta for line in lines if line.unit == unit) == 0
+        assert {(line.user_id, line.generation_id, line.period) for line in lines} == {(viewer.id, made.id, "2026-11")}
 
     async def test_it_counts_in_the_month_it_was_asked_in(
         self, shop: Workshop, viewer: Viewer, community: Community

@@ -72,6 +72,12 @@ class TestTheSame:
         assert child.recipe.parent_image_id == image.id
         assert child.recipe.prompt == image.recipe.prompt
 
+    async def test_the_same_call_again_answers_with_the_first_generation(self, shop: Workshop, viewer: Viewer) -> None:
+        """By what the caller said, and not by what was inherited."""
+        image = await made(shop, viewer)
+        first, second = [await again(shop, viewer, image, idempotency_key="once") for _ in range(2)]
+        assert first == second
+
     async def test_the_parts_of_a_prompt_are_kept(self, shop: Workshop, viewer: Viewer) -> None:
         """Beside the words that were made of them."""
         parts = StructuredPrompt(style="oil", mood="calm")

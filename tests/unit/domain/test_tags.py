@@ -24,7 +24,9 @@ class TestChecking:
         """Upper and lower case are the same, the first spelling stays; of another kind it is another tag."""
         persona = Tag(TagKind.PERSONA, "ada")
         assert checked_tags([ADA, SEA, Tag(TagKind.CHARACTER, "ADA"), persona]) == (ADA, SEA, persona)
-        assert checked_tags([Tag(TagKind.THEME, "Straße"), Tag(TagKind.THEME, "STRASSE")])[0].value == "Straße"
+        assert checked_tags([Tag(TagKind.THEME, "Straße"), Tag(TagKind.THEME, "STRASSE")]) == (
+            Tag(TagKind.THEME, "Straße"),
+        )
 
     @pytest.mark.parametrize("value", ["", " \n", "x" * 101])
     def test_a_value_has_bounds(self, value: str) -> None:
