@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import orjson
 from sqlalchemy import JSON, DateTime, Dialect, String
@@ -37,7 +38,14 @@ DOCUMENT = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postg
 
 def to_json(value: object) -> str:
     """JSON text; dataclasses, enums and UUIDs included."""
-    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    return orjson.dumps(value, _id_as_text, orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _id_as_text(value: object) -> str:
+    # asyncpg reads ids as a class of its own, made from UUID: orjson takes the plain class alone.
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError
 
 
 from_json = orjson.loads

@@ -72,6 +72,19 @@ async def test_an_image_comes_back_as_stored(unit_of_work: UnitOfWorkFactory) ->
             assert await work.images.get(viewer.scope, image.id) == image
 
 
+async def test_an_id_that_was_read_may_be_part_of_a_recipe(unit_of_work: UnitOfWorkFactory) -> None:
+    """Drivers have classes of their own for ids."""
+    viewer = await stored_viewer(unit_of_work)
+    parent = an_image(viewer.user)
+    await stored_images(unit_of_work, parent)
+    async with unit_of_work(read_only=True) as work:
+        read = await work.images.get(viewer.scope, parent.id)
+    child = an_image(viewer.user, recipe=replace(RECIPE, parent_image_id=read.id))
+    await stored_images(unit_of_work, child)
+    async with unit_of_work(read_only=True) as work:
+        assert (await work.images.get(viewer.scope, child.id)).recipe == replace(RECIPE, parent_image_id=parent.id)
+
+
 async def test_the_picture_of_a_generation_is_stored_once(unit_of_work: UnitOfWorkFactory) -> None:
     """Repeating an index changes nothing, whatever id it comes with; an upload is never dropped silently."""
     viewer = await stored_viewer(unit_of_work)
