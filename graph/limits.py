@@ -45,9 +45,7 @@ ASSUMED_ROWS = 10
 LONG_LISTS = {"identities": 50, "models": 20, "prompts": 20, "nodes": 100, "wizards": 20, "plans": 20}
 """Lists that may be longer; a cycle through any of them soon asks for too much."""
 STATEMENT_COST = 50
-"""What a field counts for that asks the database each time, where others are answered by the batch."""
-ASKED_EACH_TIME = frozenset({"totalCount", "quota"})
-"""Such fields, beside pages of long lists."""
+"""What a page of a long list and a quota count for: they ask the database each time, others by the batch."""
 ALIASES_PER_INTROSPECTION = 10
 """How many aliases one inside introspection counts for: each may have the whole schema told once more."""
 
@@ -168,7 +166,7 @@ class DocumentLimits(ValidationRule):
 
 
 def _own_cost(node: FieldNode, definition: GraphQLField) -> int:
-    return STATEMENT_COST if "first" in definition.args or node.name.value in ASKED_EACH_TIME else 1
+    return STATEMENT_COST if "first" in definition.args or node.name.value == "quota" else 1
 
 
 def _rows(node: FieldNode, definition: GraphQLField, parent: GraphQLNamedType | None) -> int:
