@@ -19,7 +19,7 @@ from domain.users import Viewer
 from tests import pictures
 from tests.fakes.mishaps import WORKS
 from tests.fakes.providers import DRAWN, MODEL, Killed
-from tests.rows import an_image
+from tests.rows import an_image, stored_images
 from tests.workshop import Workshop
 
 HOUSE = GenerateImage(prompt="A house")
@@ -39,9 +39,7 @@ class TestTheWholeWay:
     async def test_pictures_come_into_the_library_with_their_recipe(self, shop: Workshop, viewer: Viewer) -> None:
         """Everything that made them, and nothing that a person could not repeat."""
         parent = an_image(viewer.user)
-        async with shop.unit_of_work() as work:
-            await work.images.add(parent)
-            await work.commit()
+        await stored_images(shop.unit_of_work, parent)
         identity = await shop.identity(viewer, references=2)
         parts = StructuredPrompt(mood="calm")
         shop.provider.models = [replace(MODEL, qualities=("high",))]

@@ -23,7 +23,7 @@ from domain.tags import Tag, TagKind
 from domain.users import Viewer
 from tests.database import RecordedJobs
 from tests.fakes.providers import MODEL
-from tests.rows import after, an_attempt, an_identity, an_image
+from tests.rows import after, an_attempt, an_identity, an_image, stored_images
 from tests.workshop import Workshop
 
 HOUSE = GenerateImage(prompt="A house")
@@ -88,9 +88,7 @@ class TestAsking:
         """Neither an identity nor a parent image."""
         theirs = await shop.identity(admin)
         image = an_image(admin.user)
-        async with shop.unit_of_work() as work:
-            await work.images.add(image)
-            await work.commit()
+        await stored_images(shop.unit_of_work, image)
         for who in (viewer, stranger):
             with pytest.raises(NotFound, match=r"^Identity not found$"):
                 await shop.requests.ask(who, GenerateImage(identity_id=theirs.id))

@@ -17,7 +17,7 @@ from domain.users import Community, Viewer
 from tests.fakes.clock import FakeClock
 from tests.fakes.mishaps import UnluckyUnitOfWork
 from tests.fakes.objects import FakeObjectStore
-from tests.rows import PICTURE, a_slot, a_user, an_identity, an_image
+from tests.rows import PICTURE, a_slot, a_user, an_identity, an_image, stored_images
 from tests.uploads import a_photo, a_text
 
 ADA = a_user(Community(UUID(int=1), "Lovelace"))
@@ -39,14 +39,6 @@ async def library_image(unit_of_work: UnitOfWorkFactory, viewer: Viewer, id: UUI
     """An image as the database has it."""
     async with unit_of_work(read_only=True) as work:
         return await work.images.get_visible(viewer.scope, id)
-
-
-async def kept(unit_of_work: UnitOfWorkFactory, image: Image) -> Image:
-    """The image, now in the database."""
-    async with unit_of_work() as work:
-        await work.images.add(image)
-        await work.commit()
-    return image
 
 
 def pictured(order: int, sha256: str, role: ReferenceRole = ReferenceRole.FACE, side_px: int = 256) -> ReferenceImage:
@@ -296,7 +288,7 @@ class TestPortraits:
         """One's own, or a public one of the community; and it can be taken off again."""
         made = await identities.create(viewer, IdentityText(name="A"))
         for image in (an_image(viewer.user), an_image(admin.user, is_public=True)):
-            await kept(unlucky, image)
+            await stored_images(unlucky, image)
             assert (await identities.save_portrait(viewer, made.id, image.id)).image_id == image.id
         bare = await identities.remove_portrait(viewer, made.id)
         assert bare.image_id is None
@@ -308,7 +300,7 @@ class TestPortraits:
         """Another's private one, another community's public one."""
         made = await identities.create(viewer, IdentityText(name="A"))
         for image in (an_image(admin.user), an_image(stranger.user, is_public=True)):
-            await kept(unlucky, image)
+            await stored_images(unlucky, image)
             with pytest.raises(NotFound, match=r"^Image not found$"):
                 await identities.save_portrait(viewer, made.id, image.id)
         assert await stored(unlucky, viewer) == [made]

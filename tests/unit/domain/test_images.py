@@ -25,26 +25,14 @@ from domain.search import SearchText
 from domain.tags import Tag, TagKind
 from domain.users import Community, Role, Viewer
 from domain.wizards import Step
-from tests.rows import NOW, PICTURE, a_user, an_identity, an_image
+from tests.rows import NOW, PICTURE, a_recipe, a_user, an_identity, an_image
 
 COMMUNITY = Community(UUID(int=1), "Lovelace")
 ADA, BOB, GRACE = (
     Viewer(a_user(COMMUNITY, name=name, role=role))
     for name, role in (("Ada", Role.MEMBER), ("Bob", Role.MEMBER), ("Grace", Role.ADMIN))
 )
-RECIPE = Recipe(
-    prompt="A house by the Sea",
-    structured_prompt=None,
-    prompt_version=None,
-    revised_prompt=None,
-    identity=None,
-    reference_hashes=(),
-    provider=ProviderKind.OFFLINE,
-    model="sketch-1",
-    options={"n": 1},
-    cost_micro_usd=None,
-    parent_image_id=None,
-)
+RECIPE = a_recipe(prompt="A house by the Sea")
 OF_A_PERSON = replace(RECIPE, identity={"id": str(UUID(int=7)), "name": "The Analyst"})
 SEA = Tag(TagKind.THEME, "The sea")
 

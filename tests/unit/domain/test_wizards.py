@@ -7,12 +7,11 @@ from uuid import uuid4
 import pytest
 
 from domain.errors import Forbidden, InvalidInput, LimitReached, NotFound
-from domain.images import Image
 from domain.users import Role, Viewer
 from domain.wizards import MAX_STEPS, MAX_WIZARDS, Step, Wizard, Wizards
 from tests.fakes.clock import FakeClock
 from tests.fakes.mishaps import UnluckyUnitOfWork
-from tests.rows import a_step, a_wizard, an_image, stored_viewer
+from tests.rows import a_step, a_wizard, an_image, stored_images, stored_viewer
 
 NAMES = [" ", "x" * 256]
 
@@ -46,14 +45,6 @@ async def steps(unlucky: UnluckyUnitOfWork, wizard: Wizard) -> list[Step]:
 async def titles(unlucky: UnluckyUnitOfWork, wizard: Wizard) -> str:
     """The steps' titles, by order."""
     return "".join(step.title for step in await steps(unlucky, wizard))
-
-
-async def kept(unlucky: UnluckyUnitOfWork, image: Image) -> Image:
-    """The image, now in the database."""
-    async with unlucky() as work:
-        await work.images.add(image)
-        await work.commit()
-    return image
 
 
 class TestWizards:
@@ -106,7 +97,8 @@ class TestWizards:
         """Images have a life of their own; other wizards stay."""
         other = await wizards.create(admin, "Other")
         step, kept_step = [await wizards.add_step(admin, each.id, "A") for each in (wizard, other)]
-        image = await kept(unlucky, an_image(admin.user))
+        image = an_image(admin.user)
+        await stored_images(unlucky, image)
         await wizards.set_background(admin, step.id, image.id)
         await wizards.delete(admin, wizard.id)
         assert await stored(unlucky, admin) == [other]
@@ -223,7 +215,8 @@ class TestTitles:
         """Its place and its background; moving keeps the title."""
         await wizards.add_step(admin, wizard.id, "A")
         step = await wizards.add_step(admin, wizard.id, "B")
-        image = await kept(unlucky, an_image(admin.user))
+        image = an_image(admin.user)
+        await stored_images(unlucky, image)
         shown = await wizards.set_background(admin, step.id, image.id)
         renamed = await wizards.update_step(admin, step.id, title=" C ")
         assert renamed == replace(shown, title="C")
@@ -257,7 +250,7 @@ class TestBackgrounds:
         """And be taken away again."""
         step = await wizards.add_step(admin, wizard.id, "A")
         for image in (an_image(admin.user), an_image(viewer.user, is_public=True)):
-            await kept(unlucky, image)
+            await stored_images(unlucky, image)
             shown = await wizards.set_background(admin, step.id, image.id)
             assert shown == replace(step, background_id=image.id)
             assert await steps(unlucky, wizard) == [shown]
@@ -269,7 +262,8 @@ class TestBackgrounds:
     ) -> None:
         """Though an admin sees it."""
         step = await wizards.add_step(admin, wizard.id, "A")
-        theirs = await kept(unlucky, an_image(viewer.user))
+        theirs = an_image(viewer.user)
+        await stored_images(unlucky, theirs)
         with pytest.raises(InvalidInput, match=r"^A background is an image of your own, or one that is public$") as no:
             await wizards.set_background(admin, step.id, theirs.id)
         assert [problem.path for problem in no.value.problems] == [("imageId",)]
@@ -280,7 +274,8 @@ class TestBackgrounds:
     ) -> None:
         """Though it is public there."""
         step = await wizards.add_step(admin, wizard.id, "A")
-        theirs = await kept(unlucky, an_image(stranger.user, is_public=True))
+        theirs = an_image(stranger.user, is_public=True)
+        await stored_images(unlucky, theirs)
         for id in (theirs.id, uuid4()):
             with pytest.raises(NotFound, match=r"^Image not found$"):
                 await wizards.set_background(admin, step.id, id)
