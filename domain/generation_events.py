@@ -47,6 +47,8 @@ class GenerationEvents:
         """Record the outcome: the images that were made, the failures, the cost, and the portrait when asked for."""
         now = self._clock.now()
         async with self._unit_of_work() as work:
+            # Locked before anything is read: what is told beside this counts, or comes too late.
+            await work.generations.load(generation.id, for_update=True)
             images = await work.images.of_generations([generation.id])
             outcomes = await work.generations.outcomes(generation.id)
             # Counted by what was told: an image may have been deleted since.

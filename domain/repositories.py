@@ -248,8 +248,11 @@ class GenerationRepository(Protocol):
     async def get(self, scope: Scope, id: UUID) -> Generation:
         """One generation."""
 
-    async def load(self, id: UUID) -> Generation | None:
-        """One generation of any community: for the work on it, never for what a caller names."""
+    async def load(self, id: UUID, *, for_update: bool = False) -> Generation | None:
+        """One generation of any community: for the work on it, never for what a caller names.
+
+        Locked against others until the unit of work ends when asked for.
+        """
 
     async def by_ids(self, scope: Scope, ids: Sequence[UUID]) -> Sequence[Generation]:
         """Those of the generations that the scope reaches."""

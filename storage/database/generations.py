@@ -173,9 +173,10 @@ class Generations:
             raise NotFound("Generation", id)
         return found[0]
 
-    async def load(self, id: UUID) -> Generation | None:
+    async def load(self, id: UUID, *, for_update: bool = False) -> Generation | None:
         """One of anybody's."""
-        return await self._first(select(*_GENERATION).where(_c.id == id))
+        statement = select(*_GENERATION).where(_c.id == id)
+        return await self._first(statement.with_for_update(key_share=True) if for_update else statement)
 
     async def by_ids(self, scope: Scope, ids: Sequence[UUID]) -> Sequence[Generation]:
         """Those in reach."""
