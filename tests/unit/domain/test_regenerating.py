@@ -65,6 +65,7 @@ class TestTheSame:
         assert (repeated.prompt, repeated.structured_prompt) == ("A house\nby night", None)
         assert (repeated.provider, repeated.model) == (ProviderKind.OPENAI, "brush-2")
         assert repeated.options == replace(OPTIONS, n=1)
+        assert repeated.options.output_format is OutputFormat.WEBP
         assert (repeated.parent_image_id, repeated.owner_id, repeated.identity_id) == (image.id, viewer.id, None)
         (child,) = await shop.images(await shop.run(repeated))
         assert child.recipe
