@@ -118,7 +118,7 @@ class Settlement:
     """A community and everything in it. Texts begin with `mark`, what is private of one user with that user's mark."""
 
     mark: str
-    numbers: range
+    first_number: int
     community: Community
     admin: Viewer
     ada: Viewer
@@ -126,6 +126,7 @@ class Settlement:
     rows: list[Any] = field(default_factory=list)
     private: list[Any] = field(default_factory=list)
     """What of Ada's nobody but she and admins may see."""
+    numbers: set[int] = field(default_factory=set)
 
     @property
     def traces(self) -> Traces:
@@ -154,10 +155,11 @@ class Settlement:
         """What texts begin with that nobody else may see."""
         return f"{self.mark}secret{user.id.hex[:8]}"
 
-    def counted(self) -> int:
-        """The next number that is nobody else's."""
-        self.numbers = range(self.numbers.start, self.numbers.stop + 1)
-        return self.numbers[-1]
+    def counted(self, times: int = 1) -> int:
+        """The next number that is nobody else's, or so many times that."""
+        number = (self.first_number + len(self.numbers)) * times
+        self.numbers.add(number)
+        return number
 
 
 async def settled(world: World, mark: str, number: int) -> Settlement:
@@ -168,7 +170,7 @@ async def settled(world: World, mark: str, number: int) -> Settlement:
         await work.commit()
     admin, ada, bob = people = [_person(community, mark, role) for role in (Role.ADMIN, Role.MEMBER, Role.MEMBER)]
     tester = _person(community, mark, Role.MEMBER, is_test=True)
-    home = Settlement(mark, range(number, number), community, Viewer(admin), Viewer(ada), Viewer(bob))
+    home = Settlement(mark, number, community, Viewer(admin), Viewer(ada), Viewer(bob))
     for user in (*people, tester):
         async with world.unit_of_work() as work:
             await work.users.add(replace(user, email=f"{home.secret(user)}@example.org"), None)
@@ -212,8 +214,12 @@ async def _shared_things(world: World, home: Settlement) -> None:
         a_prompt(home.community.id, 1, type=PromptType.COACH, name=f"{mark} coach", body=f"{mark} body"),
         a_prompt(home.community.id, 2, name=f"{mark} images", body=f"{mark} {{identity_context}}", author_id=admin.id),
     ]
+    async with world.unit_of_work(read_only=True) as work:
+        built_in = await work.prompts.active(home.community.id, PromptType.IMAGE_GENERATION)
     wizard = a_wizard(home.community.id, name=f"{mark} wizard")
-    backgrounds = [_image(home, admin, f"{mark}open", is_public=is_public) for is_public in (True, False)]
+    backgrounds = [
+        _image(home, admin, f"{mark}open", is_public=is_public, prompt_id=built_in.id) for is_public in (True, False)
+    ]
     steps = [
         a_step(wizard, order, title=f"{mark} step", background_id=image.id) for order, image in enumerate(backgrounds)
     ]
@@ -266,15 +272,16 @@ async def _own_things(world: World, home: Settlement, owner: User) -> None:
             prompt_id=prompt.id,
         ),
     ]
+    child = replace(plain, parent_image_id=hidden[0].id)
     shown = [
         _image(home, owner, f"{home.mark}open", is_public=True),
-        _image(home, owner, f"{home.mark}open", is_public=True, recipe=plain, prompt_id=prompt.id),
+        _image(home, owner, f"{home.mark}open", is_public=True, recipe=child, prompt_id=prompt.id),
         _image(
             home,
             owner,
             f"{home.mark}open",
             is_public=True,
-            recipe=replace(personal, parent_image_id=hidden[0].id),
+            recipe=personal,
             generation_id=generations[4].id,
             generation_index=1,
         ),
@@ -282,7 +289,7 @@ async def _own_things(world: World, home: Settlement, owner: User) -> None:
     made = [replace(image, source=ImageSource.GENERATED) if image.recipe else image for image in (*hidden, *shown)]
     await world.add(identity, slot, *generations, *made)
     async with world.unit_of_work() as work:
-        await work.identities.set_image(identity.id, hidden[1].id, NOW)
+        await work.identities.set_image(identity.id, shown[2].id, NOW)
         await work.commit()
     for generation, state in zip(generations, GenerationState, strict=True):
         await _events(world, home, generation, state, hidden[1])
@@ -317,7 +324,9 @@ async def _events(world: World, home: Settlement, generation: Generation, until:
 async def _allowances(world: World, home: Settlement) -> None:
     """A plan, limits and what was used; one picture is kept and one doomed."""
     plan = a_plan(
-        home.community.id, *(Limit(FEATURE, unit, home.counted()) for unit in QuotaUnit), name=f"{home.mark} plan"
+        home.community.id,
+        *(Limit(FEATURE, unit, home.counted(times=4)) for unit in QuotaUnit),
+        name=f"{home.mark} plan",
     )
     picture = _picture(home, home.mark)
     subjects: list[UUID] = [home.community.id, home.admin.id, home.ada.id, home.bob.id]
@@ -325,7 +334,7 @@ async def _allowances(world: World, home: Settlement) -> None:
         await work.plans.add(plan)
         await work.users.update_community(replace(home.community, plan_id=plan.id))
         for unit in QuotaUnit:
-            await work.plans.set_user_limit(home.ada.id, FEATURE, unit, home.counted())
+            await work.plans.set_user_limit(home.ada.id, FEATURE, unit, home.counted(times=4))
             for subject in subjects:
                 await work.usage.move(Account(subject, FEATURE, unit, "2026-11"), home.counted(), home.counted())
         await work.pictures.doom(picture.keys, NOW)

@@ -87,6 +87,12 @@ class Operation:
             for variables in with_ids(tree, own, others, is_brief=True):
                 yield self.document, variables
 
+    def plain(self) -> Iterator[tuple[str, Any]]:
+        """Documents with variables that have no ids."""
+        asked = [(document, self.inputs[0]) for document in self.documents]
+        asked += [(self.document, tree) for tree in (*self.inputs, *self.pairs)]
+        return ((document, tree) for document, tree in asked if not holes(tree))
+
 
 Ids = Mapping[str, Sequence[str]]
 """Global ids by noun."""
