@@ -86,6 +86,13 @@ class Accounts:
             await work.commit()
         self._seen.clear()
 
+    async def set_role(self, user_id: UUID, role: Role) -> None:
+        """Let a user do more or less in their community. Who comes with an issuer's token has the role it says."""
+        async with self._unit_of_work() as work:
+            await work.users.set_role(user_id, role)
+            await work.commit()
+        self._seen.clear()
+
     async def accounts(self, viewer: Viewer) -> list[User]:
         """Whom the viewer can act for in the picker: an admin, also the community's test users."""
         if not viewer.is_admin:

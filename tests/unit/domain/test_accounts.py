@@ -131,6 +131,14 @@ class TestTokens:
         assert viewer.id == ada.id
         assert await accounts.refusals([(claims, ada.id)]) == [None]
 
+    async def test_a_new_role_counts_at_once(self, accounts: Accounts) -> None:
+        """Also for a token that was looked up a moment ago."""
+        ada = await made(accounts)
+        token, _ = accounts.token_for(ada)
+        assert not (await accounts.viewer(token))[0].is_admin
+        await accounts.set_role(ada.id, Role.ADMIN)
+        assert (await accounts.viewer(token))[0].is_admin
+
     async def test_a_token_does_not_outlive_its_user(self, accounts: Accounts) -> None:
         """A socket of nobody is closed."""
         token, _ = accounts.token_for(await made(accounts))
