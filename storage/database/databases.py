@@ -1,10 +1,12 @@
 """The database as the composition root sees it."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 
 import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.repositories import UnitOfWorkFactory
 from storage.database.engine import DatabaseUnavailable, connections, sync_engine
@@ -24,6 +26,10 @@ class Database:
     def unit_of_work(self, jobs: JobQueues) -> UnitOfWorkFactory:
         """Units of work whose jobs are put in line by `jobs`, on the same connection."""
         return SqlUnitOfWorkFactory(self._connections, jobs)
+
+    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection on which each statement stands alone and takes no lock, as soon as one is free."""
+        return self._connections.read()
 
     def sync_engine(self) -> sa.Engine:
         """The job engine's engine; always the same one."""

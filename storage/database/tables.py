@@ -175,6 +175,7 @@ class ImageRow(_Tables, table=True):
     __table_args__ = (
         UniqueConstraint("generation_id", "generation_index"),
         Index("ix_image_owner_id_created_at_id", "owner_id", "created_at", "id"),
+        Index("ix_image_created_at_id", "created_at", "id"),  # operators look at all communities' at once
         Index("ix_image_public", "community_id", "created_at", "id", **_where("is_public")),
         Index("ix_image_prompt_id_created_at_id", "prompt_id", "created_at", "id"),
         Index("ix_image_search", "search", postgresql_using="gin", info=_POSTGRES_ALONE).ddl_if(dialect="postgresql"),
@@ -215,6 +216,7 @@ class GenerationRow(_Tables, table=True):
         UniqueConstraint("requested_by_id", "idempotency_key"),
         CheckConstraint("event_seq >= 0", name="counter"),
         Index("ix_generation_owner_id_created_at_id", "owner_id", "created_at", "id"),
+        Index("ix_generation_created_at_id", "created_at", "id"),
         Index("ix_generation_identity_id", "identity_id"),
         Index("ix_generation_parent_image_id", "parent_image_id"),
         Index("ix_generation_step_id", "step_id"),
@@ -402,6 +404,7 @@ class UsageEventRow(_Tables, table=True):
         Index("uq_usage_event_ended", "generation_id", "feature", "unit", unique=True, **_where("kind <> 'RESERVE'")),
         Index("ix_usage_event_community_id_at", "community_id", "at"),
         Index("ix_usage_event_user_id_at", "user_id", "at"),
+        Index("ix_usage_event_at_id", "at", "id"),
     )
 
     id: UUID = Field(primary_key=True)
