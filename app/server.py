@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
+from app.admin.entrance import admin_page
 from app.files import files_route
 from app.graphiql import graphiql_assets, graphiql_page
 from app.logs import RequestLog
@@ -78,6 +79,8 @@ def asgi_app(atelier: Atelier, *, works: bool, welcome: Welcome) -> Starlette:
     ]
     if isinstance(atelier.objects, LocalObjectStore):
         routes.append(files_route(atelier.objects, atelier.clock))
+    if settings.admin_page:
+        routes.append(admin_page(atelier))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:

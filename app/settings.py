@@ -98,6 +98,7 @@ class Settings(BaseModel):
         (), description="Origins of browser clients on other sites, separated by commas."
     )
     graphiql: bool = Field(True, description="Serve GraphiQL to browsers at `/graphql`: true or false.")
+    admin_page: bool = Field(True, description="Serve the operators' page at `/admin`: true or false.")
     introspection: bool = Field(True, description="Answer introspection queries: true or false.")
     seed_samples: bool = Field(
         default_factory=lambda given: given["database_url"].get_secret_value().startswith("sqlite"),
