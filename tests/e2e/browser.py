@@ -24,6 +24,7 @@ FLAGS = (
     "--window-size=1400,900",
 )
 PATIENCE_S = 60.0
+TEXT = "(document.body?.innerText ?? '').replaceAll('\\u00a0', ' ')"  # the editor's spaces don't break
 
 
 def chromium() -> str | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+import pytest
 import websockets
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +44,13 @@ query($id: ID!) {
   }
 }
 """
+
+
+def needed(what: str) -> None:
+    """Skip, except where everything must be there."""
+    if os.environ.get("ATELIER_REQUIRE_SERVICES"):
+        pytest.fail(f"{what} is needed here")
+    pytest.skip(f"{what} is not there")
 
 
 def free_port() -> int:

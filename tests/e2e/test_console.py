@@ -1,32 +1,12 @@
 """The browser's console, in a real browser: signed in, from our own origin alone, with a query run by a click."""
 
-import os
 from pathlib import Path
 
-import pytest
-
 from app.graphiql import PAGE_FOLDER
-from tests.e2e.browser import Page, chromium
-from tests.e2e.harness import Server
+from tests.e2e.browser import TEXT, Page
+from tests.e2e.harness import Server, needed
 
-TEXT = "(document.body?.innerText ?? '').replaceAll('\\u00a0', ' ')"  # the editor's spaces don't break
 EXECUTE = "document.querySelector('button[aria-label^=\"Execute\"]')"
-
-
-def needed(what: str) -> None:
-    """Skip, except where everything must be there."""
-    if os.environ.get("ATELIER_REQUIRE_SERVICES"):
-        pytest.fail(f"{what} is needed here")
-    pytest.skip(f"{what} is not there")
-
-
-@pytest.fixture
-def program() -> str:
-    """The browser."""
-    found = chromium()
-    if found is None:
-        needed("Chromium")
-    return str(found)
 
 
 async def test_a_click_runs_the_first_query(program: str, tmp_path: Path) -> None:
