@@ -190,7 +190,7 @@ class GenerationRequests:
 
     async def _prepared(self, work: UnitOfWork, viewer: Viewer, asked: GenerateImage) -> _Prepared:
         parent = await work.images.get_visible(viewer.scope, asked.parent_image_id) if asked.parent_image_id else None
-        wish = _inheriting(viewer, asked, parent)
+        wish = await _without_what_is_gone(work, viewer, asked, _inheriting(viewer, asked, parent))
         if wish.save_to_identity and wish.identity_id is None:
             raise InvalidInput("There is no identity to save to: give identityId", "saveToIdentity")
         provider, model = self._chosen(wish)
@@ -356,15 +356,32 @@ def _inheriting(viewer: Viewer, wish: GenerateImage, parent: Image | None) -> Ge
             message = "That image has no recipe that you can repeat: give identityId, prompt or structuredPrompt"
             raise InvalidInput(message, "parentImageId")
         return wish
+    if wish.prompt is None and wish.structured_prompt is None:
+        # An identity's whole prompt is its own: for another one only the parts can be said again.
+        is_free = recipe.identity is None and recipe.structured_prompt is None
+        wish = replace(
+            wish, prompt=recipe.prompt.strip() if is_free else None, structured_prompt=recipe.structured_prompt
+        )
     if wish.identity_id is None and recipe.identity is not None:
         wish = replace(wish, identity_id=UUID(str(recipe.identity["id"])))
-    if wish.prompt is None and wish.structured_prompt is None:
-        wish = replace(wish, structured_prompt=recipe.structured_prompt)
     if wish.provider in {None, recipe.provider} and wish.model in {None, recipe.model}:
         # What another model makes of these options is not what the caller has seen.
         options = with_defaults(wish.options, _options(recipe.options))
         wish = replace(wish, provider=recipe.provider, model=recipe.model, options=options)
     return wish
+
+
+async def _without_what_is_gone(
+    work: UnitOfWork, viewer: Viewer, asked: GenerateImage, wish: GenerateImage
+) -> GenerateImage:
+    """The wish, without an inherited identity that is no more. Raises InvalidInput when then nothing says what to make."""
+    if wish.identity_id in {None, asked.identity_id} or await work.identities.by_ids(viewer.scope, [wish.identity_id]):
+        return wish
+    if asked.says_nothing:
+        raise InvalidInput(
+            "The identity of that image is gone: give identityId, prompt or structuredPrompt", "parentImageId"
+        )
+    return replace(wish, identity_id=None)
 
 
 def _options(stored: Mapping[str, object]) -> ImageOptions:

@@ -18,6 +18,9 @@ from domain.prompts import StructuredPrompt
 from domain.providers import ImageOptions, ProviderKind, ReferenceRole
 from domain.tags import Tag
 
+UNKNOWN_PRICE_MICRO_USD = 250_000
+"""What a picture is taken to cost whose price nobody knows: a limit in money must hold for it too."""
+
 
 class GenerationState(StrEnum):
     """How far a generation has come."""
@@ -105,6 +108,13 @@ class Generation:
     step_id: UUID | None = None
     tags: tuple[Tag, ...] = ()
     estimated_cost_micro_usd: int | None = None
+
+    @property
+    def picture_price_micro_usd(self) -> int:
+        """What one picture is taken to cost, as long as nobody says more."""
+        if self.estimated_cost_micro_usd is None:
+            return UNKNOWN_PRICE_MICRO_USD
+        return self.estimated_cost_micro_usd // self.options.n
 
     def seconds_left(self, now: datetime) -> int | None:
         """An estimate from the measured times of this model; None when there is none or nothing is left to wait for."""
@@ -219,7 +229,7 @@ def cost_of(attempts: Sequence[Attempt]) -> int | None:
 
 def spent(attempts: Sequence[Attempt], generation: Generation) -> int:
     """What the calls cost in micro-USD; one that was paid for without a word of the price counts as was estimated."""
-    price = (generation.estimated_cost_micro_usd or 0) // generation.options.n
+    price = generation.picture_price_micro_usd
     paid = [attempt for attempt in attempts if attempt.is_charged or attempt.outcome == SUCCEEDED]
     return sum(price if attempt.cost_micro_usd is None else attempt.cost_micro_usd for attempt in paid)
 

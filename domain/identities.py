@@ -207,7 +207,7 @@ class Identities:
             return await self._set_portrait(viewer, id, image.id, add=image)
 
     async def save_portrait(self, viewer: Viewer, id: UUID, image_id: UUID) -> Identity:
-        """Make an image that the viewer may see the identity's portrait. Raises NotFound."""
+        """Make an image of the identity's user, or one that is public, its portrait. Raises NotFound, InvalidInput."""
         return await self._set_portrait(viewer, id, image_id)
 
     async def remove_portrait(self, viewer: Viewer, id: UUID) -> Identity:
@@ -223,7 +223,12 @@ class Identities:
                 kept = await work.pictures.keep(add.community_id, add.picture)
                 await work.images.add(replace(add, picture=kept))
             elif image_id:
-                await work.images.get_visible(viewer.scope, image_id, for_use=True)
+                image = await work.images.get_visible(viewer.scope, image_id, for_use=True)
+                if image.owner_id != before.user_id and not image.is_public:
+                    # An admin sees everybody's images; to show one to another is its owner's to allow.
+                    raise InvalidInput(
+                        "A portrait is an image of the identity's user, or one that is public", "imageId"
+                    )
             after = replace(before, image_id=image_id, updated_at=self._clock.now())
             await work.identities.update(after)
             await work.commit()

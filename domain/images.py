@@ -126,7 +126,9 @@ def image_filter(
         if moment is not None and moment.tzinfo is None:
             message = f"{name} needs a time zone, such as 2026-11-21T09:00:00Z"
             raise InvalidInput(message, problems=[FieldProblem(("filter", name), message)])
-    return ImageFilter(searched(search), checked_tags(tags), source, provider, created_after, created_before)
+    return ImageFilter(
+        searched(search), checked_tags(tags, "filter", "tags"), source, provider, created_after, created_before
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
-from domain.errors import Conflict, Forbidden, InvalidInput, QuotaExceeded
+from domain.errors import Conflict, Forbidden, InvalidInput, NotFound, QuotaExceeded
 
 if TYPE_CHECKING:
     from domain.generations import Generation
@@ -26,8 +26,6 @@ MAX_NAME_CHARS = 255
 MAX_PLANS = 100
 MAX_AMOUNT = 2_147_483_647
 """What GraphQL's Int holds; in micro-USD a little over 2,147 dollars a month."""
-UNKNOWN_PRICE_MICRO_USD = 250_000
-"""What is reserved for a picture whose price nobody knows: it may turn out dear."""
 
 
 class Feature(StrEnum):
@@ -186,11 +184,8 @@ async def shortfalls(work: UnitOfWork, generation: Generation, now: datetime) ->
 
 
 def _reservations(generation: Generation, allowance: Allowance, now: datetime) -> list[UsageEvent]:
-    cost = generation.estimated_cost_micro_usd
-    amounts = {
-        QuotaUnit.IMAGES: generation.options.n,
-        QuotaUnit.MICRO_USD: UNKNOWN_PRICE_MICRO_USD * generation.options.n if cost is None else cost,
-    }
+    pictures = generation.options.n
+    amounts = {QuotaUnit.IMAGES: pictures, QuotaUnit.MICRO_USD: pictures * generation.picture_price_micro_usd}
     return [
         UsageEvent(
             id=uuid4(),
@@ -312,19 +307,18 @@ class Quotas:
             await work.commit()
 
     async def set_community_plan(self, viewer: Viewer, plan_id: UUID | None) -> Community:
-        """Put the viewer's community on a plan, or on none. What an operator set, only an operator changes.
+        """Put the viewer's community on a plan, or on none. Only an operator puts one on the operator's, or takes it off.
 
         Raises Forbidden, NotFound, Conflict.
         """
         _require_may_plan(viewer, viewer.user.community_id)
         async with self._unit_of_work() as work:
             community = await work.users.community(viewer.user.community_id, for_update=True)
-            if community.plan_id and not viewer.user.is_operator:
-                current = await work.plans.get(community.id, community.plan_id)
-                if current.community_id is None:
-                    raise Conflict("The operator of this server has set the community's plan")
-            if plan_id:
-                await work.plans.get(community.id, plan_id)
+            plans = await work.plans.by_ids(community.id, [id for id in (community.plan_id, plan_id) if id])
+            if plan_id and plan_id not in {plan.id for plan in plans}:
+                raise NotFound("Plan", plan_id)
+            if any(plan.community_id is None for plan in plans) and not viewer.user.is_operator:
+                raise Conflict("Only the operator of this server puts communities on that plan, or takes them off")
             after = replace(community, plan_id=plan_id)
             await work.users.update_community(after)
             await work.commit()

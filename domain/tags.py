@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from domain.errors import InvalidInput
+from domain.errors import FieldProblem, InvalidInput
 
 MAX_TAGS = 50
 MAX_VALUE_CHARS = 100
@@ -32,17 +32,21 @@ class Tag:
         return self.kind, self.value.casefold()
 
 
-def checked_tags(tags: Iterable[Tag], field: str = "tags") -> tuple[Tag, ...]:
+def checked_tags(tags: Iterable[Tag], *path: str) -> tuple[Tag, ...]:
     """The tags without needless white space, each once. Raises InvalidInput."""
     tidy = [Tag(tag.kind, " ".join(tag.value.split())) for tag in tags]
     if any(not 0 < len(tag.value) <= MAX_VALUE_CHARS for tag in tidy):
-        raise InvalidInput(f"A tag's value must be 1 to {MAX_VALUE_CHARS} characters", field)
+        raise _refused(f"A tag's value must be 1 to {MAX_VALUE_CHARS} characters", path)
     unique: dict[tuple[TagKind, str], Tag] = {}
     for tag in tidy:
         unique.setdefault(tag.key, tag)
     if len(unique) > MAX_TAGS:
-        raise InvalidInput(f"Maximum {MAX_TAGS} tags allowed", field)
+        raise _refused(f"Maximum {MAX_TAGS} tags allowed", path)
     return tuple(unique.values())
+
+
+def _refused(message: str, path: tuple[str, ...]) -> InvalidInput:
+    return InvalidInput(message, problems=[FieldProblem(path or ("tags",), message)])
 
 
 def retagged(before: Sequence[Tag], add: Iterable[Tag], remove: Iterable[Tag]) -> tuple[Tag, ...]:

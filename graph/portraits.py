@@ -82,7 +82,7 @@ class SaveGeneratedImageSuccess:
 
 
 SaveGeneratedImageResult = Annotated[
-    SaveGeneratedImageSuccess | NotFoundError,
+    SaveGeneratedImageSuccess | NotFoundError | InvalidInputError,
     strawberry.union("SaveGeneratedImageResult", description="What became of saving an image as a portrait."),
 ]
 

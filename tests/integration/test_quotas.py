@@ -18,10 +18,9 @@ from domain.errors import QuotaExceeded
 from domain.failures import FailureCode
 from domain.generation_events import GenerationEvents
 from domain.generation_requests import GenerateImage, GenerationRequests
-from domain.generations import SUCCEEDED, EventDraft, Generation, GenerationState
+from domain.generations import SUCCEEDED, UNKNOWN_PRICE_MICRO_USD, EventDraft, Generation, GenerationState
 from domain.providers import ImageOptions, ProviderKind
 from domain.quotas import (
-    UNKNOWN_PRICE_MICRO_USD,
     Account,
     Counter,
     Feature,

@@ -11,6 +11,7 @@ from domain.failures import RETRYABLE, FailureCode, GenerationFailure, failure
 from domain.generations import (
     STAGES,
     TERMINAL,
+    UNKNOWN_PRICE_MICRO_USD,
     GenerationEvent,
     GenerationState,
     RetryPolicy,
@@ -175,10 +176,10 @@ class TestSpending:
         assert spent([], self.GENERATION) == 0
 
     def test_a_call_whose_cost_was_not_told_counts_at_the_price_of_a_picture(self) -> None:
-        """A third of what three should cost, and nothing where no price was known."""
+        """A third of what three should cost, and as much as is reserved where no price was known."""
         calls = [
             an_attempt(self.GENERATION, outcome="SUCCEEDED"),
             an_attempt(self.GENERATION, outcome="TIMEOUT", is_charged=True),
         ]
         assert spent(calls, self.GENERATION) == 66
-        assert spent(calls, replace(self.GENERATION, estimated_cost_micro_usd=None)) == 0
+        assert spent(calls, replace(self.GENERATION, estimated_cost_micro_usd=None)) == 2 * UNKNOWN_PRICE_MICRO_USD

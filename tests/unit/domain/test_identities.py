@@ -294,6 +294,19 @@ class TestPortraits:
         assert bare.image_id is None
         assert await stored(unlucky, viewer) == [bare]
 
+    async def test_an_admin_shows_nobody_anothers_private_image(
+        self, identities: Identities, viewer: Viewer, admin: Viewer, unlucky: UnluckyUnitOfWork
+    ) -> None:
+        """Though the admin sees it."""
+        made = await identities.create(viewer, IdentityText(name="A"))
+        image = an_image(admin.user)
+        await stored_images(unlucky, image)
+        with pytest.raises(
+            InvalidInput, match=r"^A portrait is an image of the identity's user, or one that is public$"
+        ):
+            await identities.save_portrait(admin, made.id, image.id)
+        assert await stored(unlucky, viewer) == [made]
+
     async def test_an_image_that_cannot_be_seen_is_not_found(
         self, identities: Identities, viewer: Viewer, admin: Viewer, stranger: Viewer, unlucky: UnluckyUnitOfWork
     ) -> None:

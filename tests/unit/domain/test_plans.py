@@ -143,12 +143,15 @@ class TestCommunities:
     async def test_what_the_operator_set_the_operator_changes(
         self, shop: Workshop, admin: Viewer, operator: Viewer
     ) -> None:
-        """An admin can't put the community on another plan, nor on none."""
+        """An admin can't put the community on one of the operator's plans, nor take it off."""
+        rule = r"^Only the operator of this server puts communities on that plan, or takes them off$"
         mine = await shop.quotas.create_plan(admin, "Mine", [])
         free = await shop.quotas.create_plan(operator, "Free", [limit_of(1)], for_all=True)
+        with pytest.raises(Conflict, match=rule):
+            await shop.quotas.set_community_plan(admin, free.id)
         await shop.quotas.set_community_plan(operator, free.id)
         for id in (mine.id, None, free.id):
-            with pytest.raises(Conflict, match=r"^The operator of this server has set the community's plan$"):
+            with pytest.raises(Conflict, match=rule):
                 await shop.quotas.set_community_plan(admin, id)
         assert (await home(shop, admin)).plan_id == free.id
         await shop.quotas.set_community_plan(operator, mine.id)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from domain.errors import QuotaExceeded
 from domain.failures import FailureCode, failure
 from domain.generation_requests import GenerateImage
-from domain.generations import Generation, GenerationState
+from domain.generations import UNKNOWN_PRICE_MICRO_USD, Generation, GenerationState
 from domain.providers import ImageOptions, PictureArrived, PictureFailed
-from domain.quotas import UNKNOWN_PRICE_MICRO_USD, Feature, Limit, Quota, QuotaUnit, UsageKind, period_of, resets_at
+from domain.quotas import Feature, Limit, Quota, QuotaUnit, UsageKind, period_of, resets_at
 from domain.users import Community, Viewer
 from storage.database.databases import Database
 from storage.database.tables import usage_event

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from domain.errors import InvalidInput, NotFound, UnsupportedByModel
+from domain.errors import InvalidInput, UnsupportedByModel
 from domain.generation_requests import GenerateImage
 from domain.generations import Generation
 from domain.identities import Identity
@@ -243,15 +243,27 @@ class TestWhoMay:
             await again(shop, viewer, image)
         assert (await again(shop, viewer, image, prompt="A boat")).parent_image_id == image.id
 
+    async def test_another_person_in_the_same_picture(self, shop: Workshop, viewer: Viewer) -> None:
+        """What was asked for freely joins the template; an identity's whole prompt is that identity's."""
+        free = await made(shop, viewer, GenerateImage(prompt="A boat at sea"))
+        first, second = await shop.identity(viewer), await shop.identity(viewer)
+        asked = await again(shop, viewer, free, identity_id=second.id)
+        assert "A boat at sea" in asked.prompt
+        assert asked.prompt_version == 1
+        image = await made(shop, viewer, GenerateImage(identity_id=first.id, additional_prompt="in the rain"))
+        assert "in the rain" not in (await again(shop, viewer, image, identity_id=second.id)).prompt
+
     async def test_a_person_who_is_gone_is_not_pictured_again(self, shop: Workshop, viewer: Viewer) -> None:
-        """The identity was deleted; the picture can still be the parent of another person's."""
+        """The identity was deleted; the picture can still be the parent of another person's, or of nobody's."""
         identity = await shop.identity(viewer)
         image = await made(shop, viewer, GenerateImage(identity_id=identity.id))
         async with shop.unit_of_work() as work:
             await work.identities.delete(identity.id)
             await work.commit()
-        with pytest.raises(NotFound, match=r"^Identity not found$"):
+        with pytest.raises(InvalidInput, match=r"^The identity of that image is gone"):
             await again(shop, viewer, image)
+        nobody = await again(shop, viewer, image, prompt="A boat")
+        assert (nobody.identity_id, nobody.identity, nobody.prompt) == (None, None, "A boat")
         second = await shop.identity(viewer)
         assert (await again(shop, viewer, image, identity_id=second.id)).identity_id == second.id
 
