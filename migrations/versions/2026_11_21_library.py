@@ -185,7 +185,8 @@ def _images() -> None:
     with op.batch_alter_table("image") as batch:
         batch.alter_column("tags", nullable=False)
         batch.create_foreign_key(op.f("fk_image_prompt_id"), "prompt", ["prompt_id"], ["id"], ondelete="RESTRICT")
-    _index("ix_image_prompt_id_created_at_id", "image", "prompt_id", "created_at", "id")
+    columns = ("community_id", "prompt_id", "created_at", "id")
+    _index("ix_image_community_id_prompt_id_created_at_id", "image", *columns)
     if _is_sqlite():
         _run(SEARCH_SQLITE)
     else:
@@ -355,7 +356,7 @@ def downgrade() -> None:
         batch.drop_constraint("fk_generation_prompt_id", type_="foreignkey")
         for column in ("prompt_id", "step_id", "tags", "estimated_cost_micro_usd"):
             batch.drop_column(column)
-    op.drop_index("ix_image_prompt_id_created_at_id", "image")
+    op.drop_index("ix_image_community_id_prompt_id_created_at_id", "image")
     with op.batch_alter_table("image") as batch:
         batch.drop_constraint("fk_image_prompt_id", type_="foreignkey")
         for column in ("tags", "provider", "prompt_id", "search"):

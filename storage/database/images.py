@@ -1,14 +1,15 @@
 """Questions about library images. A page of them is the most asked of all: see `bench/`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, Select, and_, bindparam, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.elements import Grouping
 
 from domain.errors import NotFound
 from domain.images import Acceptance, Image, ImageList, ImageSource, ImageUses, Recipe
@@ -19,7 +20,7 @@ from domain.tags import Tag, TagKind
 from domain.users import Scope
 from domain.wizards import Step
 from storage.database.identities import IDENTITY, identity_of_row
-from storage.database.keysets import Keyset
+from storage.database.keysets import Condition, Keyset, Sought
 from storage.database.pictures import picture_columns, picture_of_row, picture_values
 from storage.database.reaches import reached
 from storage.database.search import found, put_into_table, query_for, search_column
@@ -85,14 +86,15 @@ def _recipe(
 
 
 # What a list may ask for, by the name of its parameter.
-_CONDITIONS: dict[str, Callable[[FromClause], ColumnElement[bool]]] = {
+_CONDITIONS: dict[str, Condition] = {
     "community_id": lambda rows: rows.c.community_id == bindparam("community_id"),
     "owner_id": lambda rows: rows.c.owner_id == bindparam("owner_id"),
-    # The same without a look at every image: an owner is of one community.
+    # Asked of the owner, who is of one community: so the index of their images answers without a look at each.
     "owners_community_id": lambda _: exists().where(
         user_account.c.id == bindparam("owner_id"), user_account.c.community_id == bindparam("owners_community_id")
     ),
-    "is_public": lambda rows: rows.c.is_public,
+    # In brackets: of `is_public = 1`, which is sent without them, SQLite can't tell that the index is for it.
+    "is_public": lambda rows: Grouping(rows.c.is_public),
     "prompt_id": lambda rows: rows.c.prompt_id == bindparam("prompt_id"),
     "source": lambda rows: rows.c.source == bindparam("source"),
     "provider": lambda rows: rows.c.provider == bindparam("provider"),
@@ -101,20 +103,33 @@ _CONDITIONS: dict[str, Callable[[FromClause], ColumnElement[bool]]] = {
 }
 
 
+_WHOSE = frozenset({"community_id", "owner_id", "owners_community_id", "is_public"})
+_DATES = frozenset({"created_after", "created_before"})
+
+
 @cache
 def _list(names: frozenset[str], is_sqlite: bool) -> Keyset[Image]:
     """The lists that ask for these things, whatever their values are: one for each combination."""
+    conditions: dict[str, Condition] = {**_CONDITIONS, "query": lambda rows: found(rows, is_sqlite)}
 
-    def condition(rows: FromClause) -> ColumnElement[bool]:
-        asked = [_CONDITIONS[name](rows) for name in sorted(names - {"query"})]
-        return and_(*asked, *([found(rows, is_sqlite)] if "query" in names else []))
+    def all_of(some: frozenset[str]) -> Condition:
+        return lambda rows: and_(*(conditions[name](rows) for name in sorted(some)))
 
-    return Keyset(image, _COLUMNS, condition, _image)
+    has_index = names & {"owner_id", "is_public"}
+    if "query" not in names or is_sqlite or not has_index:
+        return Keyset(image, _COLUMNS, all_of(names), _image)
+    walked = names & (_WHOSE | _DATES)
+    sought = Sought(checked=all_of(names - walked), looked_up=all_of(names - _WHOSE))
+    return Keyset(image, _COLUMNS, all_of(walked), _image, sought)
 
 
-def _filters(wanted: ImageList) -> dict[str, object]:
+def _asked(wanted: ImageList) -> dict[str, object]:
+    community = "owners_community_id" if wanted.owner_id else "community_id"
     asked = wanted.filter
     values = {
+        community: wanted.community_id,
+        "owner_id": wanted.owner_id,
+        "is_public": wanted.is_public or None,
         "query": query_for(wanted) if asked.words or asked.tags else None,
         "prompt_id": wanted.prompt_id,
         "source": asked.source,
@@ -123,11 +138,6 @@ def _filters(wanted: ImageList) -> dict[str, object]:
         "created_before": asked.created_before,
     }
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _whose(wanted: ImageList, community: str = "community_id") -> dict[str, object]:
-    values = {community: wanted.community_id, "owner_id": wanted.owner_id, "is_public": wanted.is_public}
-    return {name: value for name, value in values.items() if value}
 
 
 def _visible(scope: Scope) -> ColumnElement[bool]:
@@ -240,16 +250,12 @@ class Images:
 
     async def page(self, wanted: ImageList, page: PageRequest) -> Page[Image]:
         """One page of a list."""
-        asked = _whose(wanted) | _filters(wanted)
+        asked = _asked(wanted)
         return await _list(frozenset(asked), self._is_sqlite).page(self._connection, page, **asked)
 
     async def count(self, wanted: ImageList) -> int:
         """The length of a list."""
-        filters = _filters(wanted)
-        if "query" in filters:
-            asked = filters  # the query says whose list it is, and so no image has to be read
-        else:
-            asked = _whose(wanted, "owners_community_id" if wanted.owner_id else "community_id") | filters
+        asked = _asked(wanted)
         return await _list(frozenset(asked), self._is_sqlite).count(self._connection, **asked)
 
     async def acceptance(self, scope: Scope, prompt_ids: Sequence[UUID]) -> dict[UUID, Acceptance]:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from domain.images import ImageFilter, ImageSource
-from domain.pages import PageRequest
+from domain.images import Image, ImageFilter, ImageSource, image_filter
+from domain.pages import Cursor, Page, PageRequest
 from domain.providers import ProviderKind
 from domain.repositories import UnitOfWorkFactory
 from domain.search import MAX_WORDS
@@ -212,6 +212,43 @@ async def test_a_filter_of_every_other_kind(library: Library) -> None:
     assert await library.found(library.mine, **window, search="cat", source=ImageSource.GENERATED) == []
     everything = {"source": ImageSource.GENERATED, "provider": ProviderKind.OPENAI, "created_after": after(1)}
     assert await library.found(of_version, **everything, search="cat", created_before=after(3)) == [made]
+
+
+async def test_what_is_far_away_is_found_too(library: Library) -> None:
+    """Among more images than a list is walked through: pages, what lies around them, and counts are right."""
+    needles = [10, 11, 600, 1180, 1190]
+    user = library.viewer.user
+    images = [
+        an_image(
+            user, filename=f"{'needle' if age in needles else 'straw'}.png", created_at=after(-age), is_public=True
+        )
+        for age in range(1200)
+    ]
+    await stored_images(library.unit_of_work, *images)
+    found = [images[age] for age in needles]
+    wish = image_filter(search="needle")
+    for wanted in (replace(library.mine, filter=wish), replace(library.public, filter=wish)):
+        async with library.unit_of_work(read_only=True) as work:
+            pages = [await work.images.page(wanted, PageRequest(2))]
+            while pages[-1].has_next:
+                last = pages[-1].rows[-1]
+                pages.append(await work.images.page(wanted, PageRequest(2, after=Cursor(last.created_at, last.id))))
+            assert [list(page.rows) for page in pages] == [found[:2], found[2:4], found[4:]]
+            assert [page.has_previous for page in pages] == [False, True, True]
+            back = await work.images.page(wanted, PageRequest(2, before=_place(found[3]), backwards=True))
+            assert back == Page(found[1:3], has_next=True, has_previous=True)
+            beyond = await work.images.page(wanted, PageRequest(2, after=_place(images[-1])))
+            assert beyond == Page([], has_next=False, has_previous=True)
+            newest = await work.images.page(wanted, PageRequest(2, before=_place(images[9]), backwards=True))
+            assert newest == Page([], has_next=True, has_previous=False)
+            assert await work.images.count(wanted) == len(found)
+            nothing = replace(wanted, filter=image_filter(search="haystack"))
+            assert await work.images.page(nothing, PageRequest(2)) == Page([], False, False)
+            assert await work.images.page(nothing, PageRequest(2, after=_place(found[3]))) == Page([], False, False)
+
+
+def _place(image: Image) -> Cursor:
+    return Cursor(image.created_at, image.id)
 
 
 async def test_the_longest_search_there_can_be(library: Library) -> None:
