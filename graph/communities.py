@@ -105,5 +105,6 @@ class CommunityMutations:
     )
     set_community_plan: SetCommunityPlanResult = strawberry.mutation(
         resolver=_set_plan,
-        description="Put your community on a plan, or on none; for admins. What the server's operator has set stays.",
+        description="Put your community on a plan, or on none; for admins. Only the operator of the server puts it on a "
+        "shared plan, or takes it off.",
     )

@@ -36,7 +36,7 @@ class Plan(Node):
 
     name: str = strawberry.field(description="What it is called.")
     limits: list[Limit] = strawberry.field(description="What it limits.")
-    is_shared: bool = resolved(_is_shared, "Whether it is the operator's, for any community of the server.")
+    is_shared: bool = resolved(_is_shared, "Whether it is the operator's, who alone puts communities on it.")
 
 
 async def _plans(info: Info) -> Sequence[models.Plan]:

@@ -70,7 +70,7 @@ async def _delete(info: Info, input: Input[DeleteIdentityImageInput]) -> DeleteI
 class SaveGeneratedImageInput:
     """An image and an identity."""
 
-    image_id: strawberry.ID = strawberry.field(description="An image that you may see.")
+    image_id: strawberry.ID = strawberry.field(description="An image of the identity's user, or one that is public.")
     identity_id: strawberry.ID = strawberry.field(description="The identity's id.")
 
 
@@ -82,7 +82,7 @@ class SaveGeneratedImageSuccess:
 
 
 SaveGeneratedImageResult = Annotated[
-    SaveGeneratedImageSuccess | NotFoundError | InvalidInputError,
+    SaveGeneratedImageSuccess | InvalidInputError | NotFoundError,
     strawberry.union("SaveGeneratedImageResult", description="What became of saving an image as a portrait."),
 ]
 

@@ -124,6 +124,23 @@ async def test_an_image_is_saved_as_portrait(client: Client, world: World, ada: 
     assert refused == {"__typename": "NotFoundError", "message": "Image not found", "id": gid(hidden)}
 
 
+async def test_an_admin_shows_nobody_anothers_private_image(client: Client, world: World) -> None:
+    """They see it, but it becomes the portrait of its owner's identities alone, unless it is public."""
+    community = await stored_community(world.unit_of_work)
+    admin = await stored_viewer(world.unit_of_work, community, role=Role.ADMIN)
+    ada, bob = [await stored_viewer(world.unit_of_work, community) for _ in range(2)]
+    image, public = an_image(bob.user), an_image(bob.user, is_public=True)
+    adas, bobs = an_identity(ada.user), an_identity(bob.user)
+    await world.add(image, public, adas, bobs)
+    refused = await change(client, "saveGeneratedImage", admin, imageId=gid(image), identityId=gid(adas))
+    assert refused["fields"] == [
+        {"path": ["imageId"], "message": "A portrait is an image of the identity's user, or one that is public"}
+    ]
+    for identity, shown in ((bobs, image), (adas, public)):
+        saved = await change(client, "saveGeneratedImage", admin, imageId=gid(shown), identityId=gid(identity))
+        assert saved["identity"]["image"]["id"] == gid(shown)
+
+
 async def test_an_identity_is_removed(client: Client, world: World, ada: Viewer) -> None:
     """It is gone, and its portrait stays in the library."""
     image = an_image(ada.user)

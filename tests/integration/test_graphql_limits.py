@@ -48,7 +48,7 @@ def nested(depth: int) -> str:
         ("{ wizards { " + "steps { wizard { " * 4 + "name" + " } }" * 4 + " } }", "asks for too much"),
         ("{ prompts { " + " ".join(f"i{n}: images(first: 1) {{ totalCount }}" for n in range(4)) + " } }", None),
         (
-            "{ prompts { " + " ".join(f"i{n}: images(first: 1) {{ totalCount }}" for n in range(14)) + " } }",
+            "{ prompts { " + " ".join(f"i{n}: images(first: 1) {{ totalCount }}" for n in range(30)) + " } }",
             "asks for too much",
         ),
         ("{ viewer { " + "name " * 2_100 + "} }", "2000"),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from domain.quotas import MAX_AMOUNT, Account, Feature, QuotaUnit
-from domain.users import Role, Viewer
+from domain.users import Community, Role, Viewer
 from tests.database import RecordedJobs
 from tests.graphql import Client, World, gid, nobody
 from tests.rows import a_plan, limit_of, stored_community, stored_viewer
@@ -183,16 +183,21 @@ async def test_a_plan_in_use_stays(client: Client, home: list[Viewer]) -> None:
 
 
 async def test_what_the_operator_set_stays(client: Client, world: World, home: list[Viewer]) -> None:
-    """A community on the operator's plan stays there, and nobody but the operator changes that plan."""
+    """Nobody but the operator puts the community on the operator's plan, takes it off, or changes that plan."""
     admin = home[0]
+    operator = await stored_viewer(
+        world.unit_of_work, Community(admin.user.community_id, ""), role=Role.ADMIN, is_operator=True
+    )
     shared, own = a_plan(None, limit_of(3)), a_plan(admin.user.community_id)
     await world.add(shared, own)
-    assert (await change(client, admin, "setCommunityPlan", planId=gid(shared)))["community"]["plan"]["isShared"]
-    refused = await change(client, admin, "setCommunityPlan", planId=gid(own))
-    assert refused == {
+    refusal = {
         "__typename": "ConflictError",
-        "message": "The operator of this server has set the community's plan",
+        "message": "Only the operator of this server puts communities on that plan, or takes them off",
     }
+    assert await change(client, admin, "setCommunityPlan", planId=gid(shared)) == refusal
+    assert (await change(client, operator, "setCommunityPlan", planId=gid(shared)))["community"]["plan"]["isShared"]
+    assert await change(client, admin, "setCommunityPlan", planId=gid(own)) == refusal
+    assert await change(client, admin, "setCommunityPlan") == refusal
     for mutation in (
         f'updatePlan(input: {{id: "{gid(shared)}", limits: []}})',
         f'deletePlan(input: {{id: "{gid(shared)}"}})',

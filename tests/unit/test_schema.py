@@ -106,7 +106,7 @@ MUTATIONS = {
     "updateCommunity": ("community", "InvalidInputError"),
     "uploadIdentityImage": ("identity", "InvalidInputError NotFoundError InvalidImageError StorageUnavailableError"),
     "deleteIdentityImage": ("identity", "NotFoundError"),
-    "saveGeneratedImage": ("identity", "NotFoundError"),
+    "saveGeneratedImage": ("identity", "InvalidInputError NotFoundError"),
     "createPrompt": ("prompt", "InvalidInputError"),
     "setPromptActive": ("prompt", "NotFoundError ConflictError"),
     "generateImage": (
