@@ -209,6 +209,15 @@ async def test_what_the_operator_set_stays(client: Client, world: World, home: l
     assert {"id": gid(shared), "name": "Small", "isShared": True, "limits": [{**IMAGES, "amount": 3}]} in plans
 
 
+async def test_a_hundred_plans(client: Client, world: World, home: list[Viewer]) -> None:
+    """More are refused."""
+    await world.add(*(a_plan(home[0].user.community_id) for _ in range(100)))
+    assert await change(client, home[0], "createPlan", name="x", limits=[]) == {
+        "__typename": "ConflictError",
+        "message": "There are 100 plans: remove one that nobody is on",
+    }
+
+
 @pytest.mark.parametrize(
     ("mutation", "input", "message"),
     [

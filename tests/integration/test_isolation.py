@@ -26,6 +26,12 @@ NOUNS = ("Community", "User", "ReferenceImage", "Identity", "Image", "Prompt", "
 KINDS = ("query", "mutation", "subscription")
 
 
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The address of a migrated database of the test's own: on SQLite, where a test names no other."""
+    return str(request.getfixturevalue(f"{getattr(request, 'param', 'sqlite')}_url"))
+
+
 @pytest.fixture(scope="module")
 def operations(schema: AtelierSchema) -> dict[str, list[Operation]]:
     """Every operation, by its kind; queries search for what is theirs."""
@@ -129,7 +135,11 @@ async def check(
     return done
 
 
-@pytest.mark.parametrize("role", ["member", "admin"])
+@pytest.mark.parametrize(
+    ("role", "database_url"),
+    [("member", "sqlite"), ("admin", "sqlite"), ("admin", "postgresql")],
+    indirect=["database_url"],
+)
 async def test_communities_are_closed_to_each_other(
     world: World,
     database: Database,
@@ -173,6 +183,7 @@ async def test_the_walk_sees_what_it_may(
     assert {row.picture.sha256 for row in ours.rows if isinstance(row, Image) and row.is_public} <= found
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 @pytest.mark.parametrize("role", ["member", "admin"])
 async def test_another_community_makes_no_difference(
     world: World, ours: Settlement, operations: dict[str, list[Operation]], role: str
