@@ -239,14 +239,18 @@ def fill_sqlite(url: str, plan: Plan) -> None:
 
 
 def fill_postgres(url: str, plan: Plan) -> None:
-    """Write all images on both cores, then make the big index."""
+    """Write all images on both cores, and make the indexes afterwards."""
     with psycopg.connect(url, autocommit=True) as connection:
-        [(definition,)] = connection.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'ix_image_search'")
-        connection.execute("DROP INDEX ix_image_search")
+        indexes = connection.execute(
+            "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'image' AND indexname LIKE 'ix_%'"
+        ).fetchall()
+        for name, _ in indexes:
+            connection.execute(f'DROP INDEX "{name}"'.encode())
         with ProcessPoolExecutor(os.cpu_count()) as processes:
             list(processes.map(_copy, itertools.repeat(url), itertools.repeat(plan), range(0, plan.images, CHUNK)))
         connection.execute("SET maintenance_work_mem = '1GB'")
-        connection.execute(definition)
+        for _, definition in indexes:
+            connection.execute(definition)
         connection.execute("VACUUM ANALYZE")
 
 

@@ -185,8 +185,12 @@ def _images() -> None:
     with op.batch_alter_table("image") as batch:
         batch.alter_column("tags", nullable=False)
         batch.create_foreign_key(op.f("fk_image_prompt_id"), "prompt", ["prompt_id"], ["id"], ondelete="RESTRICT")
-    columns = ("community_id", "prompt_id", "created_at", "id")
-    _index("ix_image_community_id_prompt_id_created_at_id", "image", *columns)
+    op.create_index(
+        op.f("ix_image_community_id_prompt_id_created_at_id"),
+        "image",
+        ["community_id", "prompt_id", "created_at", "id"],
+        postgresql_include=["owner_id", "is_public"],
+    )
     if _is_sqlite():
         _run(SEARCH_SQLITE)
     else:

@@ -177,7 +177,12 @@ class ImageRow(_Tables, table=True):
         Index("ix_image_owner_id_created_at_id", "owner_id", "created_at", "id"),
         Index("ix_image_created_at_id", "created_at", "id"),  # operators look at all communities' at once
         Index("ix_image_public", "community_id", "created_at", "id", **_where("is_public")),
-        Index("ix_image_community_id_prompt_id_created_at_id", "community_id", "prompt_id", "created_at", "id"),
+        # With what says what became of a version's images, so that none of them has to be read for that.
+        Index(
+            "ix_image_community_id_prompt_id_created_at_id",
+            *("community_id", "prompt_id", "created_at", "id"),
+            postgresql_include=["owner_id", "is_public"],
+        ),
         Index("ix_image_search", "search", postgresql_using="gin", info=_POSTGRES_ALONE).ddl_if(dialect="postgresql"),
     )
 
