@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import timedelta
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
+
+from graphql import GraphQLInterfaceType
 
 from domain.failures import FailureCode, failure
 from domain.generations import STAGES, EventDraft, Generation, GenerationState, PinnedReference
@@ -180,6 +182,8 @@ async def settled(world: World, mark: str, number: int) -> Settlement:
     for user in people:
         await _own_things(world, home, user)
     await _allowances(world, home)
+    nodes = world.schema._schema.get_possible_types(cast("GraphQLInterfaceType", world.schema._schema.get_type("Node")))
+    assert set(home.ids) == {node.name for node in nodes}, "tests/settlements.py has no thing of each kind"
     return home
 
 

@@ -7,12 +7,13 @@ import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
-from typing import Any
+from typing import Any, cast
 
 from graphql import (
     GraphQLEnumType,
     GraphQLField,
     GraphQLInputObjectType,
+    GraphQLInterfaceType,
     GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
@@ -99,12 +100,13 @@ Ids = Mapping[str, Sequence[str]]
 
 
 class Walk:
-    """The operations of a schema; `nouns` are those that have global ids, `words` is what queries search for."""
+    """The operations of a schema; `words` is what queries search for."""
 
-    def __init__(self, schema: GraphQLSchema, nouns: Sequence[str], words: str) -> None:
+    def __init__(self, schema: GraphQLSchema, words: str) -> None:
         self._schema = schema
-        self._nouns = sorted(nouns, key=len, reverse=True)
         self._words = words
+        nodes = schema.get_possible_types(cast("GraphQLInterfaceType", schema.get_type("Node")))
+        self._nouns = sorted((node.name for node in nodes), key=len, reverse=True)
 
     def operations(self, kind: str) -> Iterator[Operation]:
         """Each field of a root type: `query`, `mutation` or `subscription`."""

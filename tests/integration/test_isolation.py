@@ -22,7 +22,6 @@ from tests.walks import Ids, Operation, Walk, with_ids
 
 THEIRS, OURS = "zqtheirs", "zqours"
 THEIR_NUMBER, OUR_NUMBER = 432_109_000, 123_456_000
-NOUNS = ("Community", "User", "ReferenceImage", "Identity", "Image", "Prompt", "Generation", "Wizard", "Step", "Plan")
 KINDS = ("query", "mutation", "subscription")
 
 
@@ -35,7 +34,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def operations(schema: AtelierSchema) -> dict[str, list[Operation]]:
     """Every operation, by its kind; queries search for what is theirs."""
-    walk = Walk(schema._schema, NOUNS, THEIRS)
+    walk = Walk(schema._schema, THEIRS)
     return {kind: list(walk.operations(kind)) for kind in KINDS}
 
 
@@ -161,7 +160,7 @@ async def test_members_keep_what_is_theirs(
     """With every id of another member, nothing private is told or changed: no slots, identities, private images,
     generations, or recipes of the identities' images that are shared; nor is anything found by private words.
     """
-    walk = Walk(schema._schema, NOUNS, ours.secret(ours.ada.user))
+    walk = Walk(schema._schema, ours.secret(ours.ada.user))
     operations = {kind: list(walk.operations(kind)) for kind in KINDS}
     own, adas = ours.ids_for(ours.bob.user), ours.ids_of(ours.ada.user)
     assert await check(world, database, operations, ours.bob, own, adas, ours.adas_traces) >= MEMBERS_DO
