@@ -162,7 +162,9 @@ class Shown:
         self.others = tuple(
             an_identity(other.user, image_id=self.image.id, created_at=after(second)) for second in (1, 3)
         )
-        self.wizards = [a_wizard(owner.user.community_id, created_at=after(second)) for second in (5, 4)]
+        self.wizards = [
+            a_wizard(owner.user.community_id, id=UUID(int=number), created_at=after(-number)) for number in (1, 2)
+        ]
         self.steps = tuple(
             a_step(wizard, order, background_id=self.image.id)
             for wizard, order in ((self.wizards[1], 0), (self.wizards[1], 2), (self.wizards[0], 1))
@@ -230,28 +232,46 @@ async def test_uses_are_ended(shown: Shown, unit_of_work: UnitOfWorkFactory, is_
     assert other == [replace(identity, image_id=None, updated_at=after(60)) for identity in shown.others]
 
 
-@pytest.mark.parametrize("lock", ["for_update", "for_use"])
+@pytest.mark.parametrize(("lock", "other_lock"), [("for_use", "for_update"), ("for_update", "for_use")])
 async def test_an_image_about_to_be_shown_is_neither_removed_nor_hidden(
-    unit_of_work: UnitOfWorkFactory, lock: str
+    unit_of_work: UnitOfWorkFactory, lock: str, other_lock: str
 ) -> None:
-    """Who wants to change it waits until the other unit of work ends."""
+    """Who wants to change it waits for who is about to show it, and the other way round."""
     viewer = await stored_viewer(unit_of_work)
     image = an_image(viewer.user)
     await stored_images(unit_of_work, image)
     order = []
 
-    async def change() -> None:
+    async def lock_too() -> None:
         async with unit_of_work() as work:
-            await work.images.get(viewer.scope, image.id, for_update=True)
-            order.append("changed")
+            await work.images.get_visible(viewer.scope, image.id, **{other_lock: True})
+            order.append("second")
 
     async with unit_of_work() as work:
         assert await work.images.get_visible(viewer.scope, image.id, **{lock: True}) == image
-        task = asyncio.create_task(change())
+        task = asyncio.create_task(lock_too())
         await asyncio.sleep(0.2)
-        order.append("shown")
+        order.append("first")
     await task
-    assert order == ["shown", "changed"]
+    assert order == ["first", "second"]
+
+
+async def test_two_changes_of_an_image_come_in_turn(unit_of_work: UnitOfWorkFactory) -> None:
+    """The second sees what the first did."""
+    viewer = await stored_viewer(unit_of_work)
+    image = an_image(viewer.user)
+    await stored_images(unit_of_work, image)
+
+    async def add(tag: Tag) -> None:
+        async with unit_of_work() as work:
+            before = await work.images.get(viewer.scope, image.id, for_update=True)
+            await asyncio.sleep(0.05)
+            await work.images.update(replace(before, tags=(*before.tags, tag)))
+            await work.commit()
+
+    await asyncio.gather(*(add(tag) for tag in TAGS))
+    async with unit_of_work(read_only=True) as work:
+        assert set((await work.images.get(viewer.scope, image.id)).tags) == set(TAGS)
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite lets one write at a time

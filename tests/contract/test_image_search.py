@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
@@ -14,7 +15,7 @@ from domain.search import MAX_WORDS
 from domain.tags import MAX_TAGS, Tag, TagKind
 from storage.database.databases import Database
 from tests.graphql import Statements
-from tests.rows import a_prompt, a_recipe, after, an_image, stored_images
+from tests.rows import a_generation, a_prompt, a_recipe, after, an_image, stored_images
 from tests.searches import CORPUS, SECRET, Library, new_library
 
 
@@ -142,21 +143,25 @@ async def test_what_changes_is_found_by_what_it_is_now(library: Library) -> None
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # PostgreSQL has the tokens in the image's row
 async def test_an_image_has_one_row_of_tokens_as_long_as_it_is_there(library: Library, database: Database) -> None:
-    """However often it changes; others' rows stay."""
+    """However often it is changed, or stored again; others' rows stay."""
 
     def rows() -> Any:
         with database.sync_engine().connect() as connection:
             return connection.execute(text("SELECT count(*) FROM image_search")).scalar_one()
 
     before = rows()
-    image = await library.add()
+    image, generation = await library.add(), a_generation(library.viewer.user)
     async with library.unit_of_work() as work:
+        await work.generations.add(generation)
         for is_public in (True, False, True):
             await work.images.update(replace(image, is_public=is_public))
         await work.commit()
-    assert rows() == before + 1
+    again = replace(image, id=uuid4(), generation_id=generation.id, generation_index=0)
+    await stored_images(library.unit_of_work, again, replace(again, id=uuid4()))
+    assert rows() == before + 2
     async with library.unit_of_work() as work:
         await work.images.delete(image.id)
+        await work.images.delete(again.id)
         await work.commit()
     assert rows() == before
 
@@ -242,6 +247,9 @@ async def test_what_is_far_away_is_found_too(library: Library) -> None:
             newest = await work.images.page(wanted, PageRequest(2, before=_place(images[9]), backwards=True))
             assert newest == Page([], has_next=True, has_previous=False)
             assert await work.images.count(wanted) == len(found)
+            latest = replace(wanted, filter=image_filter(search="needle", created_after=after(-1190)))
+            assert await work.images.page(latest, PageRequest()) == Page(found[:4], False, False)
+            assert await work.images.count(latest) == len(found) - 1
             nothing = replace(wanted, filter=image_filter(search="haystack"))
             assert await work.images.page(nothing, PageRequest(2)) == Page([], False, False)
             assert await work.images.page(nothing, PageRequest(2, after=_place(found[3]))) == Page([], False, False)
