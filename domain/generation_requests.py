@@ -200,7 +200,7 @@ class GenerationRequests:
         options = with_defaults(wish.options, model.defaults)
         check_options(provider.kind, model, options, len(subject.references))
         _check_length(provider, model, text.prompt)
-        typical = await work.generations.typical_call(provider.kind, model.id)
+        typical = await work.generations.typical_call(viewer.user.community_id, provider.kind, model.id)
         price, basis = provider.price_micro_usd(model.id, options, len(subject.references)), "The provider's price."
         if price is None:
             price, basis = typical.cost_micro_usd, "The mean of this model's latest images here."

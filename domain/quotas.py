@@ -26,6 +26,7 @@ MAX_NAME_CHARS = 255
 MAX_PLANS = 100
 MAX_AMOUNT = 2_147_483_647
 """What GraphQL's Int holds; in micro-USD a little over 2,147 dollars a month."""
+_AMOUNTS = f"A limit must be between 0 and {MAX_AMOUNT:,}"
 
 
 class Feature(StrEnum):
@@ -332,8 +333,8 @@ class Quotas:
         Raises Forbidden, NotFound, InvalidInput.
         """
         _require_may_plan(viewer, viewer.user.community_id)
-        if amount is not None:
-            checked_limits([Limit(feature, unit, amount)])
+        if amount is not None and not 0 <= amount <= MAX_AMOUNT:
+            raise InvalidInput(_AMOUNTS, "amount")
         async with self._unit_of_work() as work:
             user = await work.users.acted_for(viewer, user_id)
             await work.plans.set_user_limit(user.id, feature, unit, amount)
@@ -358,7 +359,7 @@ def _checked_name(name: str) -> str:
 def checked_limits(limits: Sequence[Limit]) -> tuple[Limit, ...]:
     """The limits themselves. Raises InvalidInput."""
     if any(not 0 <= limit.amount <= MAX_AMOUNT for limit in limits):
-        raise InvalidInput(f"A limit must be between 0 and {MAX_AMOUNT:,}", "limits")
+        raise InvalidInput(_AMOUNTS, "limits")
     if len({(limit.feature, limit.unit) for limit in limits}) < len(limits):
         raise InvalidInput("Limit each feature once in each unit", "limits")
     return tuple(limits)

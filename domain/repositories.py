@@ -297,8 +297,8 @@ class GenerationRepository(Protocol):
     async def attempts_of(self, generation_ids: Sequence[UUID]) -> Sequence[Attempt]:
         """Every call made for the generations, by index and number."""
 
-    async def typical_call(self, provider: ProviderKind, model: str) -> TypicalCall:
-        """The mean time and cost of the model's latest successful calls."""
+    async def typical_call(self, community_id: UUID, provider: ProviderKind, model: str) -> TypicalCall:
+        """The mean time of the model's latest successful calls, and the mean cost of the community's among them."""
 
     async def running(self, created_before: datetime) -> Sequence[UUID]:
         """Generations of any community that have not ended, made before the moment: for sweeps alone."""

@@ -282,10 +282,11 @@ class Generations:
         rows = await self._connection.execute(statement.order_by(_a.generation_id, _a.index, _a.number))
         return [_attempt(row) for row in rows]
 
-    async def typical_call(self, provider: ProviderKind, model: str) -> TypicalCall:
+    async def typical_call(self, community_id: UUID, provider: ProviderKind, model: str) -> TypicalCall:
         """The means of the latest calls that brought a picture."""
         statement = (
-            select(_a.started_at, _a.finished_at, _a.cost_micro_usd)
+            select(_a.started_at, _a.finished_at, _a.cost_micro_usd, _c.community_id)
+            .join_from(provider_attempt, generation, _a.generation_id == _c.id)
             .where(_a.provider == provider, _a.model == model, _a.outcome == literal_column(f"'{SUCCEEDED}'"))
             .order_by(_a.finished_at.desc())
             .limit(TYPICAL_CALLS)
@@ -293,7 +294,8 @@ class Generations:
         calls = (await self._connection.execute(statement)).all()
         if not calls:
             return TypicalCall()
-        costs = [call.cost_micro_usd for call in calls if call.cost_micro_usd is not None]
+        own = [call.cost_micro_usd for call in calls if call.community_id == community_id]
+        costs = [cost for cost in own if cost is not None]
         seconds = fmean((call.finished_at - call.started_at).total_seconds() for call in calls)
         return TypicalCall(seconds, round(fmean(costs)) if costs else None)
 

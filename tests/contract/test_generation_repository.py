@@ -305,7 +305,7 @@ async def test_a_typical_call_is_the_mean_of_the_latest(unit_of_work: UnitOfWork
     generation = await a_stored_generation(unit_of_work)
     offline, model = generation.provider, generation.model
     async with unit_of_work() as work:
-        assert await work.generations.typical_call(offline, model) == TypicalCall()
+        assert await work.generations.typical_call(generation.community_id, offline, model) == TypicalCall()
         for number in range(1, 26):
             seconds = 100.0 if number <= 5 else 2.0 + number % 2
             begun = after(1000 * number)
@@ -321,11 +321,15 @@ async def test_a_typical_call_is_the_mean_of_the_latest(unit_of_work: UnitOfWork
             await work.generations.add_attempt(replace(other, started_at=NOW, finished_at=after(99_999)))
         await work.commit()
     async with unit_of_work(read_only=True) as work:
-        typical = await work.generations.typical_call(offline, model)
+        typical = await work.generations.typical_call(generation.community_id, offline, model)
         assert typical.seconds == pytest.approx(2.5)
         assert typical.cost_micro_usd == 25_000
-        assert await work.generations.typical_call(offline, "sketch-2") == TypicalCall(99_999.0, None)
-        assert await work.generations.typical_call(offline, "sketch-3") == TypicalCall()
+        assert await work.generations.typical_call(generation.community_id, offline, "sketch-2") == TypicalCall(
+            99_999.0, None
+        )
+        assert await work.generations.typical_call(generation.community_id, offline, "sketch-3") == TypicalCall()
+        # What another community pays is nobody else's business; how long it took is.
+        assert await work.generations.typical_call(uuid4(), offline, model) == TypicalCall(typical.seconds, None)
 
 
 async def test_generations_that_run_are_found_by_their_age(unit_of_work: UnitOfWorkFactory) -> None:

@@ -185,8 +185,9 @@ class TestUsers:
     @pytest.mark.parametrize("amount", [-1, MAX_AMOUNT + 1])
     async def test_a_limit_has_bounds(self, shop: Workshop, admin: Viewer, viewer: Viewer, amount: int) -> None:
         """As in a plan."""
-        with pytest.raises(InvalidInput, match=r"^A limit must be between 0 and 2,147,483,647$"):
+        with pytest.raises(InvalidInput, match=r"^A limit must be between 0 and 2,147,483,647$") as refusal:
             await shop.quotas.set_user_limit(admin, viewer.id, GENERATING, IMAGES, amount)
+        assert [problem.path for problem in refusal.value.problems] == [("amount",)]
         assert (await shop.used(viewer)).limit is None
 
     async def test_a_user_of_another_community_is_not_found(
