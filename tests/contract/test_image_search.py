@@ -229,7 +229,8 @@ async def test_what_is_far_away_is_found_too(library: Library) -> None:
         )
         for age in range(1200)
     ]
-    await stored_images(library.unit_of_work, *images)
+    hidden = an_image(library.other.user, filename="needle.png", created_at=after(-1185))
+    await stored_images(library.unit_of_work, *images, hidden)
     found = [images[age] for age in needles]
     wish = image_filter(search="needle")
     for wanted in (replace(library.mine, filter=wish), replace(library.public, filter=wish)):
