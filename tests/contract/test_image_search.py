@@ -221,12 +221,11 @@ async def test_a_filter_of_every_other_kind(library: Library) -> None:
 
 async def test_what_is_far_away_is_found_too(library: Library) -> None:
     """Among more images than a list is walked through: pages, what lies around them, and counts are right."""
-    needles = [10, 11, 600, 1180, 1190]
+    needles, pins = [10, 11, 600, 1180, 1190], [3, 5, 7, 9]
+    words = dict.fromkeys(needles, "needle") | dict.fromkeys(pins, "pin")
     user = library.viewer.user
     images = [
-        an_image(
-            user, filename=f"{'needle' if age in needles else 'straw'}.png", created_at=after(-age), is_public=True
-        )
+        an_image(user, filename=f"{words.get(age, 'straw')}.png", created_at=after(-age), is_public=True)
         for age in range(1200)
     ]
     hidden = an_image(library.other.user, filename="needle.png", created_at=after(-1185))
@@ -251,6 +250,11 @@ async def test_what_is_far_away_is_found_too(library: Library) -> None:
             latest = replace(wanted, filter=image_filter(search="needle", created_after=after(-1190)))
             assert await work.images.page(latest, PageRequest()) == Page(found[:4], False, False)
             assert await work.images.count(latest) == len(found) - 1
+            pin = replace(wanted, filter=image_filter(search="pin"))
+            oldest = await work.images.page(pin, PageRequest(2, backwards=True))
+            assert oldest == Page([images[7], images[9]], has_next=False, has_previous=True)
+            beyond = await work.images.page(pin, PageRequest(2, after=_place(images[-1])))
+            assert beyond == Page([], has_next=False, has_previous=True)
             nothing = replace(wanted, filter=image_filter(search="haystack"))
             assert await work.images.page(nothing, PageRequest(2)) == Page([], False, False)
             assert await work.images.page(nothing, PageRequest(2, after=_place(found[3]))) == Page([], False, False)
