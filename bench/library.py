@@ -77,19 +77,30 @@ class Measure:
     unit_of_work: UnitOfWorkFactory
     statements: list[str] = field(default_factory=list)
 
-    async def __call__(self, name: str, question: Question) -> float:
-        """Ask often, about something else each time; the median."""
-        waits_s: list[float] = []
+    async def __call__(self, name: str, question: Question) -> None:
+        """Ask often, about something else each time."""
+        await self.in_turn({name: question})
+
+    async def in_turn(self, questions: dict[str, Question]) -> list[float]:
+        """Ask each of the questions before any is asked again; the medians."""
+        waits_s: dict[str, list[float]] = {name: [] for name in questions}
         async with self.unit_of_work(read_only=True) as work:
-            await question(work, 0)
+            for question in questions.values():
+                await question(work, 0)
             self.statements.clear()
-            while len(waits_s) < CHOICES or (len(waits_s) < ROUNDS and sum(waits_s) < ENOUGH_S):
-                begun = time.perf_counter()
-                await question(work, len(waits_s) % CHOICES)
-                waits_s.append(time.perf_counter() - begun)
+            rounds, ends = 0, time.perf_counter() + ENOUGH_S
+            while rounds < CHOICES or (rounds < ROUNDS and time.perf_counter() < ends):
+                for name, question in questions.items():
+                    begun = time.perf_counter()
+                    await question(work, rounds % CHOICES)
+                    waits_s[name].append(time.perf_counter() - begun)
+                rounds += 1
+        each = len(self.statements) / rounds / len(questions)
+        return [self._report(name, waits, each) for name, waits in waits_s.items()]
+
+    def _report(self, name: str, waits_s: list[float], statements: float) -> float:
         median, p95 = statistics.median(waits_s) * 1000, percentile(waits_s, 95) * 1000
-        each = len(self.statements) / len(waits_s)
-        print(f"  {name:50}: median {median:6.1f} ms, p95 {p95:6.1f} ms, {each:.0f} statement", flush=True)
+        print(f"  {name:50}: median {median:6.1f} ms, p95 {p95:6.1f} ms, {statements:.0f} statement", flush=True)
         return median
 
     def note(self, *arguments: object) -> None:
@@ -139,8 +150,9 @@ async def ask_everything(unit_of_work: UnitOfWorkFactory, plan: Plan) -> None:
 
 async def _pages(measure: Measure) -> None:
     for name, wanted in (("own", MINE), ("public", PUBLIC)):
-        near = await measure(f"{name}: page 1", _page(wanted))
-        far = await measure(f"{name}: page {FAR_PAGE:,}", _page(wanted, await _far(measure.unit_of_work, wanted)))
+        far_page = await _far(measure.unit_of_work, wanted)
+        questions = {f"{name}: page 1": _page(wanted), f"{name}: page {FAR_PAGE:,}": _page(wanted, far_page)}
+        near, far = await measure.in_turn(questions)
         print(f"    page {FAR_PAGE:,} / page 1: {far / near:.2f}", flush=True)
         await measure(f"{name}: how many", _count(wanted))
 
