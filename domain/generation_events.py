@@ -49,7 +49,7 @@ class GenerationEvents:
         async with self._unit_of_work() as work:
             # Locked before anything is read: what is told beside this counts, or comes too late.
             await work.generations.load(generation.id, for_update=True)
-            images = await work.images.of_generations([generation.id])
+            images = await work.images.of_generations([generation.id], for_use=True)
             outcomes = await work.generations.outcomes(generation.id)
             # Counted by what was told: an image may have been deleted since.
             made = sum(event.image_id is not None for event in outcomes)

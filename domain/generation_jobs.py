@@ -171,7 +171,6 @@ class GenerationJobs:
             await self._events.tell(generation, EventDraft(index=index, stage=stage, image_id=image.id), image)
 
     def _image(self, generation: Generation, index: int, picture: Picture, receipt: Receipt) -> Image:
-        name = generation.identity["name"] if generation.identity else "picture"
         recipe = Recipe(
             prompt=generation.prompt,
             structured_prompt=generation.structured_prompt,
@@ -191,7 +190,7 @@ class GenerationJobs:
             owner_id=generation.owner_id,
             source=ImageSource.GENERATED,
             picture=picture,
-            filename=shown_filename(f"{name} {index + 1}", picture.media_type),
+            filename=shown_filename(f"picture {index + 1}", picture.media_type),
             is_public=False,
             recipe=recipe,
             generation_id=generation.id,

@@ -200,10 +200,10 @@ class GenerationRequests:
         options = with_defaults(wish.options, model.defaults)
         check_options(provider.kind, model, options, len(subject.references))
         _check_length(provider, model, text.prompt)
-        typical = await work.generations.typical_call(viewer.user.community_id, provider.kind, model.id)
         price, basis = provider.price_micro_usd(model.id, options, len(subject.references)), "The provider's price."
         if price is None:
-            price, basis = typical.cost_micro_usd, "The mean of this model's latest images here."
+            price = await work.generations.typical_cost(subject.owner.community_id, provider.kind, model.id)
+            basis = "The mean of this model's latest images in the community."
         generation = Generation(
             id=uuid4(),
             community_id=subject.owner.community_id,
@@ -225,7 +225,7 @@ class GenerationRequests:
             event_seq=0,
             references=(),
             failures=(),
-            expected_s=typical.seconds,
+            expected_s=await work.generations.typical_seconds(provider.kind, model.id),
             actual_cost_micro_usd=None,
             created_at=self._clock.now(),
             finished_at=None,

@@ -234,13 +234,5 @@ def spent(attempts: Sequence[Attempt], generation: Generation) -> int:
     return sum(price if attempt.cost_micro_usd is None else attempt.cost_micro_usd for attempt in paid)
 
 
-@dataclass(frozen=True, slots=True)
-class TypicalCall:
-    """The means of a model's latest successful calls; None where nothing was measured."""
-
-    seconds: float | None = None
-    cost_micro_usd: int | None = None
-
-
 class IdempotencyKeyTaken(Exception):
     """The requester has used the idempotency key before; raised by the repository."""

@@ -6,13 +6,13 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 from domain.errors import FieldProblem, InvalidInput, LimitReached
-from domain.images import Image, new_upload
+from domain.images import new_upload
 from domain.picture_store import PictureStore
 from domain.pictures import UploadedFile
 from domain.ports import Clock
 from domain.providers import ReferenceRole
 from domain.reference_images import ReferenceImage
-from domain.repositories import UnitOfWorkFactory
+from domain.repositories import UnitOfWork, UnitOfWorkFactory
 from domain.users import Viewer
 
 MAX_NAME_CHARS = 255
@@ -202,34 +202,33 @@ class Identities:
             raise InvalidInput("No image file provided", "file")
         async with self._unit_of_work(read_only=True) as work:
             found = await work.identities.get(viewer.scope, id)
-        async with self._pictures.storing(found.community_id, file) as picture:
-            image = new_upload(found.community_id, found.user_id, picture, file.filename, self._clock.now())
-            return await self._set_portrait(viewer, id, image.id, add=image)
+        async with self._pictures.storing(found.community_id, file) as picture, self._unit_of_work() as work:
+            before = await work.identities.get(viewer.scope, id, for_update=True)
+            kept = await work.pictures.keep(before.community_id, picture)
+            image = new_upload(before.community_id, before.user_id, kept, file.filename, self._clock.now())
+            await work.images.add(image)
+            return await self._shown_as(work, before, image.id)
 
     async def save_portrait(self, viewer: Viewer, id: UUID, image_id: UUID) -> Identity:
         """Make an image of the identity's user, or one that is public, its portrait. Raises NotFound, InvalidInput."""
-        return await self._set_portrait(viewer, id, image_id)
+        async with self._unit_of_work() as work:
+            await work.identities.get(viewer.scope, id)
+            # The image is locked before the identity, as by whoever removes an image.
+            image = await work.images.get_visible(viewer.scope, image_id, for_use=True)
+            before = await work.identities.get(viewer.scope, id, for_update=True)
+            if image.owner_id != before.user_id and not image.is_public:
+                # An admin sees everybody's images; to show one to another is its owner's to allow.
+                raise InvalidInput("A portrait is an image of the identity's user, or one that is public", "imageId")
+            return await self._shown_as(work, before, image.id)
 
     async def remove_portrait(self, viewer: Viewer, id: UUID) -> Identity:
         """Leave the identity without a portrait; the image stays in the library. Raises NotFound."""
-        return await self._set_portrait(viewer, id, None)
-
-    async def _set_portrait(
-        self, viewer: Viewer, id: UUID, image_id: UUID | None, add: Image | None = None
-    ) -> Identity:
         async with self._unit_of_work() as work:
             before = await work.identities.get(viewer.scope, id, for_update=True)
-            if add:
-                kept = await work.pictures.keep(add.community_id, add.picture)
-                await work.images.add(replace(add, picture=kept))
-            elif image_id:
-                image = await work.images.get_visible(viewer.scope, image_id, for_use=True)
-                if image.owner_id != before.user_id and not image.is_public:
-                    # An admin sees everybody's images; to show one to another is its owner's to allow.
-                    raise InvalidInput(
-                        "A portrait is an image of the identity's user, or one that is public", "imageId"
-                    )
-            after = replace(before, image_id=image_id, updated_at=self._clock.now())
-            await work.identities.update(after)
-            await work.commit()
+            return await self._shown_as(work, before, None)
+
+    async def _shown_as(self, work: UnitOfWork, before: Identity, image_id: UUID | None) -> Identity:
+        after = replace(before, image_id=image_id, updated_at=self._clock.now())
+        await work.identities.update(after)
+        await work.commit()
         return after

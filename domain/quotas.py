@@ -277,6 +277,7 @@ class Quotas:
         _require_may_plan(viewer, community_id)
         plan = Plan(uuid4(), community_id, _checked_name(name), checked_limits(limits), self._clock.now())
         async with self._unit_of_work() as work:
+            await work.users.community(viewer.user.community_id, for_update=True)
             if len(await work.plans.list(viewer.user.community_id)) >= MAX_PLANS:
                 raise Conflict(f"There are {MAX_PLANS} plans: remove one that nobody is on")
             await work.plans.add(plan)
@@ -288,7 +289,7 @@ class Quotas:
     ) -> Plan:
         """Rename a plan, or give it other limits: they hold at once. Raises Forbidden, NotFound, InvalidInput."""
         async with self._unit_of_work() as work:
-            before = await work.plans.get(viewer.user.community_id, id)
+            before = await work.plans.get(viewer.user.community_id, id, for_update=True)
             _require_may_plan(viewer, before.community_id)
             after = replace(
                 before,
@@ -302,7 +303,7 @@ class Quotas:
     async def delete_plan(self, viewer: Viewer, id: UUID) -> None:
         """Remove a plan that nobody is on. Raises Forbidden, NotFound, Conflict."""
         async with self._unit_of_work() as work:
-            found = await work.plans.get(viewer.user.community_id, id)
+            found = await work.plans.get(viewer.user.community_id, id, for_update=True)
             _require_may_plan(viewer, found.community_id)
             await work.plans.delete(found.id)
             await work.commit()

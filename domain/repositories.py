@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from domain.failures import GenerationFailure
-    from domain.generations import Attempt, EventDraft, Generation, GenerationEvent, PinnedReference, TypicalCall
+    from domain.generations import Attempt, EventDraft, Generation, GenerationEvent, PinnedReference
     from domain.identities import Identity
     from domain.images import Acceptance, Image, ImageList, ImageUses
     from domain.pages import Page, PageRequest
@@ -197,8 +197,8 @@ class ImageRepository(Protocol):
     async def by_ids(self, community_id: UUID, ids: Sequence[UUID]) -> Sequence[Image]:
         """Images that an object the viewer may see refers to."""
 
-    async def of_generations(self, generation_ids: Sequence[UUID]) -> Sequence[Image]:
-        """What the generations made, by index."""
+    async def of_generations(self, generation_ids: Sequence[UUID], *, for_use: bool = False) -> Sequence[Image]:
+        """What the generations made, by index; `for_use` as above."""
 
     async def page(self, wanted: ImageList, page: PageRequest) -> Page[Image]:
         """One page of a list, the newest first; one statement."""
@@ -297,8 +297,11 @@ class GenerationRepository(Protocol):
     async def attempts_of(self, generation_ids: Sequence[UUID]) -> Sequence[Attempt]:
         """Every call made for the generations, by index and number."""
 
-    async def typical_call(self, community_id: UUID, provider: ProviderKind, model: str) -> TypicalCall:
-        """The mean time of the model's latest successful calls, and the mean cost of the community's among them."""
+    async def typical_seconds(self, provider: ProviderKind, model: str) -> float | None:
+        """The mean time of the model's latest successful calls, in seconds."""
+
+    async def typical_cost(self, community_id: UUID, provider: ProviderKind, model: str) -> int | None:
+        """The mean cost of a picture in the community's latest generations by the model, in micro-USD."""
 
     async def running(self, created_before: datetime) -> Sequence[UUID]:
         """Generations of any community that have not ended, made before the moment: for sweeps alone."""
@@ -356,8 +359,8 @@ class PlanRepository(Protocol):
     async def add(self, plan: Plan) -> None:
         """Store a new plan."""
 
-    async def get(self, community_id: UUID, id: UUID) -> Plan:
-        """One plan, of the community or of the operator's."""
+    async def get(self, community_id: UUID, id: UUID, *, for_update: bool = False) -> Plan:
+        """One plan, of the community or of the operator's, locked until the unit of work ends when asked for."""
 
     async def update(self, plan: Plan) -> None:
         """Store a plan's new name and limits."""

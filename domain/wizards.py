@@ -65,6 +65,7 @@ class Wizards:
         require_admin(viewer)
         wizard = Wizard(uuid4(), viewer.user.community_id, _checked(name, "name"), self._clock.now())
         async with self._unit_of_work() as work:
+            await work.users.community(wizard.community_id, for_update=True)
             if len(await work.wizards.list(wizard.community_id)) >= MAX_WIZARDS:
                 raise LimitReached(f"Maximum {MAX_WIZARDS} wizards allowed", MAX_WIZARDS)
             await work.wizards.add(wizard)
@@ -142,13 +143,14 @@ class Wizards:
         """
         require_admin(viewer)
         async with self._unit_of_work() as work:
-            before = await self._locked(work, viewer, step_id)
+            await work.wizards.get_step(viewer.user.community_id, step_id)
             if image_id:
+                # Before the wizard, as whoever removes an image locks them.
                 image = await work.images.get_visible(viewer.scope, image_id, for_use=True)
                 if image.owner_id != viewer.id and not image.is_public:
                     # An admin sees everybody's images; to show one to all is its owner's to allow.
                     raise InvalidInput("A background is an image of your own, or one that is public", "imageId")
-            after = replace(before, background_id=image_id)
+            after = replace(await self._locked(work, viewer, step_id), background_id=image_id)
             await work.wizards.update_step(after)
             await work.commit()
         return after

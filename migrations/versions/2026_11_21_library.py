@@ -211,6 +211,8 @@ def _generations() -> None:
         batch.create_foreign_key(op.f("fk_generation_step_id"), "step", ["step_id"], ["id"], ondelete="SET NULL")
     _index("ix_generation_step_id", table, "step_id")
     _index("ix_generation_running", table, "created_at", where="finished_at IS NULL")
+    columns = ("community_id", "provider", "model", "finished_at")
+    _index("ix_generation_cost", table, *columns, where="actual_cost_micro_usd IS NOT NULL")
 
 
 def _usage() -> None:
@@ -353,6 +355,7 @@ def downgrade() -> None:
     else:
         _run(("DROP FUNCTION refuse_ledger_change()",))
         op.drop_index("ix_image_search", "image")
+    op.drop_index("ix_generation_cost", "generation")
     op.drop_index("ix_generation_running", "generation")
     op.drop_index("ix_generation_step_id", "generation")
     with op.batch_alter_table("generation") as batch:

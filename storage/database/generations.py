@@ -22,7 +22,6 @@ from domain.generations import (
     GenerationState,
     IdempotencyKeyTaken,
     PinnedReference,
-    TypicalCall,
 )
 from domain.pages import Page, PageRequest
 from domain.prompts import StructuredPrompt
@@ -282,22 +281,29 @@ class Generations:
         rows = await self._connection.execute(statement.order_by(_a.generation_id, _a.index, _a.number))
         return [_attempt(row) for row in rows]
 
-    async def typical_call(self, community_id: UUID, provider: ProviderKind, model: str) -> TypicalCall:
-        """The means of the latest calls that brought a picture."""
+    async def typical_seconds(self, provider: ProviderKind, model: str) -> float | None:
+        """The mean of the latest calls that brought a picture."""
         statement = (
-            select(_a.started_at, _a.finished_at, _a.cost_micro_usd, _c.community_id)
-            .join_from(provider_attempt, generation, _a.generation_id == _c.id)
+            select(_a.started_at, _a.finished_at)
             .where(_a.provider == provider, _a.model == model, _a.outcome == literal_column(f"'{SUCCEEDED}'"))
             .order_by(_a.finished_at.desc())
             .limit(TYPICAL_CALLS)
         )
-        calls = (await self._connection.execute(statement)).all()
-        if not calls:
-            return TypicalCall()
-        own = [call.cost_micro_usd for call in calls if call.community_id == community_id]
-        costs = [cost for cost in own if cost is not None]
-        seconds = fmean((call.finished_at - call.started_at).total_seconds() for call in calls)
-        return TypicalCall(seconds, round(fmean(costs)) if costs else None)
+        rows = await self._connection.execute(statement)
+        seconds = [(finished_at - started_at).total_seconds() for started_at, finished_at in rows]
+        return fmean(seconds) if seconds else None
+
+    async def typical_cost(self, community_id: UUID, provider: ProviderKind, model: str) -> int | None:
+        """The mean of the latest generations whose cost is known, by the picture."""
+        statement = (
+            select(_c.actual_cost_micro_usd, _c.options)
+            .where(_c.community_id == community_id, _c.provider == provider, _c.model == model)
+            .where(_c.actual_cost_micro_usd.is_not(None))
+            .order_by(_c.finished_at.desc())
+            .limit(TYPICAL_CALLS)
+        )
+        costs = [cost / options["n"] for cost, options in await self._connection.execute(statement)]
+        return round(fmean(costs)) if costs else None
 
     async def running(self, created_before: datetime) -> Sequence[UUID]:
         """What has not ended."""

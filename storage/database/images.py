@@ -240,10 +240,10 @@ class Images:
         """Images of the community."""
         return await self._all(_IMAGE.where(_c.id.in_(ids), _c.community_id == community_id))
 
-    async def of_generations(self, generation_ids: Sequence[UUID]) -> Sequence[Image]:
+    async def of_generations(self, generation_ids: Sequence[UUID], *, for_use: bool = False) -> Sequence[Image]:
         """What generations made, by index."""
-        made = _IMAGE.where(_c.generation_id.in_(generation_ids))
-        return await self._all(made.order_by(_c.generation_id, _c.generation_index))
+        made = _IMAGE.where(_c.generation_id.in_(generation_ids)).order_by(_c.generation_id, _c.generation_index)
+        return await self._all(made.with_for_update(read=True) if for_use else made)
 
     async def _all(self, statement: Select[Any]) -> Sequence[Image]:
         return [_image(row) for row in await self._connection.execute(statement)]

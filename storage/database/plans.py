@@ -58,15 +58,17 @@ class Plans:
         if rows:
             await self._connection.execute(insert(plan_limit), rows)
 
-    async def get(self, community_id: UUID, id: UUID) -> Plan:
-        """One plan that is offered."""
+    async def get(self, community_id: UUID, id: UUID, *, for_update: bool = False) -> Plan:
+        """One plan that is offered. Its limits are read once it is locked: whoever held it may have changed them."""
+        if for_update:
+            await self._connection.execute(select(_c.id).where(_c.id == id).with_for_update())
         found = await self.by_ids(community_id, [id])
         if not found:
             raise NotFound("Plan", id)
         return found[0]
 
     async def update(self, changed: Plan) -> None:
-        """Store name and limits. The name goes first: it holds the plan, so that two changes never mix."""
+        """Store name and limits."""
         await self._connection.execute(update(plan).where(_c.id == changed.id).values(name=changed.name))
         await self._connection.execute(delete(plan_limit).where(_l.plan_id == changed.id))
         await self._add_limits(changed)

@@ -226,6 +226,11 @@ class GenerationRow(_Tables, table=True):
         Index("ix_generation_parent_image_id", "parent_image_id"),
         Index("ix_generation_step_id", "step_id"),
         Index("ix_generation_running", "created_at", **_where("finished_at IS NULL")),
+        Index(
+            "ix_generation_cost",
+            *("community_id", "provider", "model", "finished_at"),
+            **_where("actual_cost_micro_usd IS NOT NULL"),
+        ),
     )
 
     id: UUID = Field(primary_key=True)

@@ -18,7 +18,6 @@ from domain.generations import (
     GenerationState,
     IdempotencyKeyTaken,
     PinnedReference,
-    TypicalCall,
 )
 from domain.pages import Cursor, Page, PageRequest
 from domain.prompts import StructuredPrompt
@@ -300,36 +299,58 @@ async def test_attempts_come_back_as_recorded(unit_of_work: UnitOfWorkFactory) -
             await work.generations.add_attempt(an_attempt(generation, 2))
 
 
-async def test_a_typical_call_is_the_mean_of_the_latest(unit_of_work: UnitOfWorkFactory) -> None:
-    """Of twenty that succeeded, of the one model of the one provider; in money, of those whose price was told."""
+async def test_a_typical_time_is_the_mean_of_the_latest(unit_of_work: UnitOfWorkFactory) -> None:
+    """Of twenty calls that succeeded, of the one model of the one provider."""
     generation = await a_stored_generation(unit_of_work)
     offline, model = generation.provider, generation.model
     async with unit_of_work() as work:
-        assert await work.generations.typical_call(generation.community_id, offline, model) == TypicalCall()
+        assert await work.generations.typical_seconds(offline, model) is None
         for number in range(1, 26):
             seconds = 100.0 if number <= 5 else 2.0 + number % 2
             begun = after(1000 * number)
-            cost = None if number == 25 else 10_000 + 1_000 * number
-            attempt = an_attempt(generation, number, started_at=begun, outcome=SUCCEEDED, cost_micro_usd=cost)
+            attempt = an_attempt(generation, number, started_at=begun, outcome=SUCCEEDED)
             await work.generations.add_attempt(replace(attempt, finished_at=after(1000 * number + seconds)))
         others = [
             an_attempt(generation, 26, outcome=FailureCode.TIMEOUT.value),
             an_attempt(generation, 27, outcome=SUCCEEDED, model="sketch-2"),
-            an_attempt(generation, 28, outcome=SUCCEEDED, provider=ProviderKind.GEMINI, cost_micro_usd=1),
+            an_attempt(generation, 28, outcome=SUCCEEDED, provider=ProviderKind.GEMINI),
         ]
         for other in others:
             await work.generations.add_attempt(replace(other, started_at=NOW, finished_at=after(99_999)))
         await work.commit()
     async with unit_of_work(read_only=True) as work:
-        typical = await work.generations.typical_call(generation.community_id, offline, model)
-        assert typical.seconds == pytest.approx(2.5)
-        assert typical.cost_micro_usd == 25_000
-        assert await work.generations.typical_call(generation.community_id, offline, "sketch-2") == TypicalCall(
-            99_999.0, None
+        assert await work.generations.typical_seconds(offline, model) == pytest.approx(2.5)
+        assert await work.generations.typical_seconds(offline, "sketch-2") == 99_999.0
+        assert await work.generations.typical_seconds(offline, "sketch-3") is None
+
+
+async def test_a_typical_cost_is_the_mean_of_the_communitys_latest(unit_of_work: UnitOfWorkFactory) -> None:
+    """By the picture, of twenty generations whose cost is known, however many others there are elsewhere."""
+    viewer, stranger = await stored_viewer(unit_of_work), await stored_viewer(unit_of_work)
+    ours = [
+        a_generation(
+            viewer.user,
+            state=GenerationState.SUCCEEDED,
+            options=ImageOptions(n=2),
+            actual_cost_micro_usd=900_000 if number < 5 else 20_000 + 2_000 * (number % 2),
+            finished_at=after(number),
         )
-        assert await work.generations.typical_call(generation.community_id, offline, "sketch-3") == TypicalCall()
-        # What another community pays is nobody else's business; how long it took is.
-        assert await work.generations.typical_call(uuid4(), offline, model) == TypicalCall(typical.seconds, None)
+        for number in range(25)
+    ]
+    ended = {"state": GenerationState.SUCCEEDED, "finished_at": after(1_000)}
+    others = [
+        a_generation(viewer.user, **ended),
+        a_generation(viewer.user, **ended, model="sketch-2", actual_cost_micro_usd=1),
+        a_generation(viewer.user, **ended, provider=ProviderKind.GEMINI, actual_cost_micro_usd=1),
+        *(a_generation(stranger.user, **ended, actual_cost_micro_usd=1) for _ in range(25)),
+    ]
+    await stored(unit_of_work, *ours, *others)
+    async with unit_of_work(read_only=True) as work:
+        typical = work.generations.typical_cost
+        community_id, offline, model = viewer.user.community_id, ours[0].provider, ours[0].model
+        assert await typical(community_id, offline, model) == 10_500
+        assert await typical(community_id, offline, "sketch-3") is None
+        assert await typical(uuid4(), offline, model) is None
 
 
 async def test_generations_that_run_are_found_by_their_age(unit_of_work: UnitOfWorkFactory) -> None:
