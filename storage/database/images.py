@@ -1,9 +1,10 @@
 """Questions about library images. A page of them is the most asked of all: see `bench/`."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, exists, func, or_, select, update
@@ -46,6 +47,7 @@ _COLUMNS = (
 _IMAGE = select(*_COLUMNS)
 _SOURCES = {source.value: source for source in ImageSource}
 _KINDS = {kind.value: kind for kind in TagKind}
+_Use = TypeVar("_Use")
 
 
 def _image(row: Sequence[Any]) -> Image:
@@ -145,6 +147,13 @@ def _visible(scope: Scope) -> ColumnElement[bool]:
     return or_(reached(scope, _c.community_id, _c.owner_id), public)
 
 
+def _by_image(uses: Sequence[_Use], image_of: Callable[[_Use], UUID | None]) -> defaultdict[UUID | None, list[_Use]]:
+    found = defaultdict(list)
+    for use in uses:
+        found[image_of(use)].append(use)
+    return found
+
+
 class Images:
     """Implements the port of the same noun."""
 
@@ -216,13 +225,9 @@ class Images:
         backgrounds = STEP.where(step.c.background_id.in_(ids)).join(wizard, wizard.c.id == step.c.wizard_id)
         ordered = backgrounds.order_by(wizard.c.created_at, wizard.c.id, step.c.order)
         steps = [Step(*row) for row in await self._connection.execute(ordered)]
-        uses = {
-            id: ImageUses(
-                tuple(one for one in identities if one.image_id == id),
-                tuple(one for one in steps if one.background_id == id),
-            )
-            for id in ids
-        }
+        portraits_of = _by_image(identities, lambda one: one.image_id)
+        backgrounds_of = _by_image(steps, lambda one: one.background_id)
+        uses = {id: ImageUses(tuple(portraits_of[id]), tuple(backgrounds_of[id])) for id in ids}
         return {id: used for id, used in uses.items() if used}
 
     async def end_uses(self, id: UUID, but_of: UUID | None, at: datetime) -> None:
