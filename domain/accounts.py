@@ -118,6 +118,9 @@ class Accounts:
             raise InvalidInput("Give an e-mail address such as ada@example.org", "email")
         if password is not None and not MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS:
             raise InvalidInput(f"A password has {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS:,} characters", "password")
+        community = community.strip()
+        if not 0 < len(community) <= MAX_NAME_CHARS:
+            raise InvalidInput(f"The community's name must be 1 to {MAX_NAME_CHARS} characters", "community")
         hashed = None if password is None else await self._passwords.hash(password)
         async with self._unit_of_work() as work:
             home = await self._community(work, community)
@@ -126,21 +129,16 @@ class Accounts:
             await work.commit()
         return user
 
-    async def update_community(
-        self, viewer: Viewer, *, name: str | None = None, time_zone: str | None = None
-    ) -> Community:
-        """Rename the viewer's community, or let its months begin by another time zone. Raises Forbidden, InvalidInput."""
+    async def set_time_zone(self, viewer: Viewer, time_zone: str) -> Community:
+        """Let the months of the viewer's community begin by another time zone. Raises Forbidden, InvalidInput.
+
+        Its name is the operator's to give: by it new users find their community.
+        """
         if not viewer.is_admin:
             raise Forbidden("Only an admin of the community may change it")
-        if name is not None and not 0 < len(name.strip()) <= MAX_NAME_CHARS:
-            raise InvalidInput(f"Name must be 1 to {MAX_NAME_CHARS} characters", "name")
         async with self._unit_of_work() as work:
             before = await work.users.community(viewer.user.community_id, for_update=True)
-            after = replace(
-                before,
-                name=before.name if name is None else name.strip(),
-                time_zone=before.time_zone if time_zone is None else checked_time_zone(time_zone),
-            )
+            after = replace(before, time_zone=checked_time_zone(time_zone))
             await work.users.update_community(after)
             await work.commit()
         return after

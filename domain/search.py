@@ -16,9 +16,15 @@ _UNSPACED = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"(?=\w)[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
 
 
+# What Unicode doesn't take apart, though a person who lacks the key writes it so.
+_LETTERS = str.maketrans(
+    {"ł": "l", "ø": "o", "đ": "d", "ħ": "h", "\u0131": "i", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe"}
+)
+
+
 def words(text: str) -> list[str]:
     """The words of a text in their order: lower case, without accents; letters and digits alone."""
-    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold()).translate(_LETTERS)
     return _WORD.findall("".join(char for char in folded if not unicodedata.combining(char)))
 
 

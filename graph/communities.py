@@ -38,12 +38,11 @@ class Community(Node):
     quota: Quota = resolved(_quota, "How this month's quota of all its members together stands.")
 
 
-@strawberry.input(description="What to change of your community. What is not given, or null, stays.")
+@strawberry.input(description="What to change of your community. Its name is the operator's to give.")
 class UpdateCommunityInput:
     """Its new values."""
 
-    name: str | None = strawberry.field(default=None, description="The new name: 1 to 255 characters.")
-    time_zone: str | None = strawberry.field(default=None, description="The new time zone, such as `Europe/Berlin`.")
+    time_zone: str = strawberry.field(description="The time zone its months begin by, such as `Europe/Berlin`.")
 
 
 @strawberry.type(description="The community was changed.")
@@ -62,9 +61,7 @@ UpdateCommunityResult = Annotated[
 
 
 async def _update(info: Info, input: Input[UpdateCommunityInput]) -> UpdateCommunityResult:
-    changed = await info.context.services.accounts.update_community(
-        info.context.viewer, name=input.name, time_zone=input.time_zone
-    )
+    changed = await info.context.services.accounts.set_time_zone(info.context.viewer, input.time_zone)
     return UpdateCommunitySuccess(community=changed)
 
 
@@ -101,7 +98,7 @@ class CommunityMutations:
     """Your community; for admins."""
 
     update_community: UpdateCommunityResult = strawberry.mutation(
-        resolver=_update, description="Rename your community, or change its time zone; for admins."
+        resolver=_update, description="Change your community's time zone; for admins."
     )
     set_community_plan: SetCommunityPlanResult = strawberry.mutation(
         resolver=_set_plan,

@@ -102,7 +102,9 @@ class GenerateImageInput:
         default=None, description="What the images are about: up to 50 tags, which they get."
     )
     parent_image_id: strawberry.ID | None = strawberry.field(
-        default=None, description="The image that this one regenerates or varies: yours, or one that is public."
+        default=None,
+        description="The image that this one regenerates or varies: yours, or one that is public. What is not given is "
+        "taken from its recipe, but for how many images to make, and for tags.",
     )
     save_to_identity: bool | None = strawberry.field(
         default=False, description="Whether the first image becomes the identity's portrait."

@@ -23,6 +23,8 @@ AMOUNT = sa.BigInteger()
 FLAG = sa.Boolean()
 MOMENT = sa.DateTime(timezone=True).with_variant(sa.String(32), "sqlite")
 DOCUMENT = sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+MAX_TOKEN_CHARS = 500
+AT_ONCE = 500
 LEXEMES = sa.String().with_variant(TSVECTOR(), "postgresql")
 
 SEARCH_SQLITE = (
@@ -98,6 +100,8 @@ def upgrade() -> None:
     _usage()
     _pictures()
     _fill_images()
+    if not _is_sqlite():  # once filled: much quicker than row by row
+        op.create_index(op.f("ix_image_search"), "image", ["search"], postgresql_using="gin")
     _fill_pictures()
 
 
@@ -193,8 +197,6 @@ def _images() -> None:
     )
     if _is_sqlite():
         _run(SEARCH_SQLITE)
-    else:
-        op.create_index(op.f("ix_image_search"), "image", ["search"], postgresql_using="gin")
 
 
 def _generations() -> None:
@@ -285,34 +287,47 @@ def _fill_images() -> None:
         *_needed(TEXT, "filename", "provider"),
         *_needed(DOCUMENT, "recipe"),
         *_needed(LEXEMES, "search"),
+        *_needed(NUMBER, "generation_index"),
     )
-    image, images = _rows("image", *columns)
-    for row in images:
-        recipe = row.recipe or {}
-        version = recipe.get("prompt_version")
-        values: dict[str, Any] = {
-            "provider": recipe.get("provider"),
-            "prompt_id": version_ids.get((row.community_id, version)) or version_ids.get((None, version)),
-        }
-        tokens = _tokens(row, recipe)
-        if _is_sqlite():
-            op.get_bind().execute(
-                sa.text("INSERT INTO image_search (image_id, tokens) VALUES (:id, :tokens)"),
-                {"id": row.id.hex, "tokens": " ".join([f"¶i{row.id.hex}", *tokens])},
-            )
-        else:
-            values["search"] = sa.func.array_to_tsvector(sa.cast(tokens, sa.ARRAY(sa.Text)))
-        op.get_bind().execute(sa.update(image).where(image.c.id == row.id).values(values))
+    image = sa.table("image", *columns)
+    batch = sa.select(*image.c).order_by(image.c.id).limit(AT_ONCE)
+    rows = list(op.get_bind().execute(batch))
+    while rows:
+        for row in rows:
+            _fill_image(image, row, version_ids)
+        rows = list(op.get_bind().execute(batch.where(image.c.id > rows[-1].id)))
 
 
-def _tokens(row: Any, recipe: dict[str, Any]) -> list[str]:
-    prompt = words(recipe.get("prompt", ""))
+def _fill_image(image: sa.TableClause, row: Any, version_ids: dict[tuple[Any, Any], UUID]) -> None:
+    recipe = row.recipe or {}
+    version = recipe.get("prompt_version")
+    values: dict[str, Any] = {
+        "provider": recipe.get("provider"),
+        "prompt_id": version_ids.get((row.community_id, version)) or version_ids.get((None, version)),
+    }
+    filename = row.filename
     if recipe.get("identity"):
-        prompt = [f"§{word}" for word in prompt]
-    tokens = {*words(PurePosixPath(row.filename).stem), *prompt, f"¶o{row.owner_id.hex}", f"¶c{row.community_id.hex}"}
+        # It was named after the identity, which is nobody else's business when the image is shared.
+        filename = values["filename"] = f"picture {(row.generation_index or 0) + 1}{PurePosixPath(filename).suffix}"
+    tokens = _tokens(row, filename, recipe)
+    if _is_sqlite():
+        op.get_bind().execute(
+            sa.text("INSERT INTO image_search (image_id, tokens) VALUES (:id, :tokens)"),
+            {"id": row.id.hex, "tokens": " ".join([f"¶i{row.id.hex}", *tokens])},
+        )
+    else:
+        values["search"] = sa.func.array_to_tsvector(sa.cast(tokens, sa.ARRAY(sa.Text)))
+    op.get_bind().execute(sa.update(image).where(image.c.id == row.id).values(values))
+
+
+def _tokens(row: Any, filename: str, recipe: dict[str, Any]) -> list[str]:
+    named = {word[:MAX_TOKEN_CHARS] for word in words(PurePosixPath(filename).stem)}
+    mark = "§" if recipe.get("identity") else ""
+    prompt = {mark + word[:MAX_TOKEN_CHARS] for word in words(recipe.get("prompt", ""))}
+    keys = {f"¶o{row.owner_id.hex}", f"¶c{row.community_id.hex}"}
     if row.is_public:
-        tokens.add(f"¶p{row.community_id.hex}")
-    return sorted(tokens)
+        keys.add(f"¶p{row.community_id.hex}")
+    return sorted(named | prompt | keys)
 
 
 def _fill_pictures() -> None:

@@ -170,7 +170,7 @@ async def test_a_locked_sqlite_file_is_waited_for(tmp_path: Path) -> None:
 
 
 RECIPE: dict[str, Any] = {
-    "prompt": "I am secretly brave",
+    "prompt": "I am secretly brave " + "a" * 3_000,
     "structured_prompt": None,
     "revised_prompt": None,
     "identity": {"id": "1", "name": "Ada"},
@@ -257,6 +257,9 @@ async def test_what_the_first_version_held_is_found_and_counted(empty_url: str) 
         assert await found(search="harbour") == ["first", "second"]
         assert await found(search="harbour", is_public=True) == ["first"]
         assert await found(search="secretly brave") == ["third"]
+        # It was named after the identity; nor is a word too long for any index in the way.
+        assert await found(search="ada") == []
+        assert await found(search="picture") == ["third"]
         assert await found(provider=ProviderKind.OFFLINE) == ["third"]
         acceptance = await work.images.acceptance(viewer.scope, [prompt.id])
         slots = await work.reference_images.of_users([owner])

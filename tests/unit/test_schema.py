@@ -301,7 +301,7 @@ INPUTS = {
     "DeletePlanInput": "id",
     "SetCommunityPlanInput": "planId",
     "SetUserLimitInput": "userId feature unit amount",
-    "UpdateCommunityInput": "name timeZone",
+    "UpdateCommunityInput": "timeZone",
 }
 
 

@@ -177,6 +177,15 @@ class TestCreating:
         async with unlucky(read_only=True) as work:
             assert await work.users.count() == 0
 
+    @pytest.mark.parametrize("community", ["", "  ", "x" * 256])
+    async def test_a_community_has_a_name(self, accounts: Accounts, unlucky: UnluckyUnitOfWork, community: str) -> None:
+        """Of 1 to 255 characters; nobody is made without."""
+        with pytest.raises(InvalidInput, match=r"^The community's name must be 1 to 255 characters$") as caught:
+            await accounts.create(email="a@b", name="", community=community, password=None, role=Role.ADMIN)
+        assert caught.value.problems[0].path == ("community",)
+        async with unlucky(read_only=True) as work:
+            assert await work.users.count() == 0
+
     @pytest.mark.parametrize("password", ["", "x" * 7, "x" * 1001])
     async def test_a_password_has_bounds(self, accounts: Accounts, unlucky: UnluckyUnitOfWork, password: str) -> None:
         """Nobody is made with one outside them."""
@@ -217,52 +226,30 @@ class TestCommunities:
         async with unlucky(read_only=True) as work:
             return await work.users.community(community.id)
 
-    async def test_what_is_given_changes_and_the_rest_stays(
+    async def test_its_months_begin_by_a_known_time_zone(
         self, accounts: Accounts, admin: Viewer, community: Community, unlucky: UnluckyUnitOfWork
     ) -> None:
-        """A trimmed name, a known time zone."""
-        renamed = await accounts.update_community(admin, name=" Byron ")
-        assert renamed == replace(community, name="Byron")
-        moved = await accounts.update_community(admin, time_zone="Europe/Berlin")
-        assert moved == replace(renamed, time_zone="Europe/Berlin")
+        """Nothing else changes."""
+        moved = await accounts.set_time_zone(admin, "Europe/Berlin")
+        assert moved == replace(community, time_zone="Europe/Berlin")
         assert await self.stored(unlucky, community) == moved
-        assert await accounts.update_community(admin) == moved
 
-    @pytest.mark.parametrize(
-        ("given", "path", "message"),
-        [
-            ({"name": " ", "time_zone": "UTC"}, "name", "Name must be 1 to 255 characters"),
-            ({"name": "x" * 256}, "name", "Name must be 1 to 255 characters"),
-            (
-                {"name": "Byron", "time_zone": "Atlantis"},
-                "timeZone",
-                "There is no time zone Atlantis. Use a name such as Europe/Berlin",
-            ),
-        ],
-    )
-    async def test_what_breaks_a_rule_changes_nothing(
-        self,
-        accounts: Accounts,
-        admin: Viewer,
-        community: Community,
-        unlucky: UnluckyUnitOfWork,
-        given: dict[str, str],
-        path: str,
-        message: str,
+    @pytest.mark.parametrize("name", ["", "Atlantis", "localtime", "Factory", "right/Europe/Berlin", "../UTC"])
+    async def test_what_is_no_time_zone_changes_nothing(
+        self, accounts: Accounts, admin: Viewer, community: Community, unlucky: UnluckyUnitOfWork, name: str
     ) -> None:
-        """Nor does what came with it. The longest name is taken."""
-        with pytest.raises(InvalidInput) as caught:
-            await accounts.update_community(admin, **given)
-        assert [(problem.path, problem.message) for problem in caught.value.problems] == [((path,), message)]
+        """Nor does a file that the machine keeps beside its time zones."""
+        with pytest.raises(InvalidInput, match=r"^There is no time zone .*Use a name such as Europe/Berlin$") as caught:
+            await accounts.set_time_zone(admin, name)
+        assert [problem.path for problem in caught.value.problems] == [("timeZone",)]
         assert await self.stored(unlucky, community) == community
-        assert len((await accounts.update_community(admin, name="x" * 255)).name) == 255
 
     async def test_a_member_changes_nothing(
         self, accounts: Accounts, viewer: Viewer, community: Community, unlucky: UnluckyUnitOfWork
     ) -> None:
         """They are told why."""
         with pytest.raises(Forbidden, match=r"^Only an admin of the community may change it$"):
-            await accounts.update_community(viewer, name="Mine")
+            await accounts.set_time_zone(viewer, "Europe/Berlin")
         assert await self.stored(unlucky, community) == community
 
 

@@ -24,12 +24,13 @@ def houses(n: int) -> GenerateImage:
 
 
 async def measured(shop: Workshop, viewer: Viewer, seconds: float, cost_micro_usd: int | None) -> None:
-    """An earlier call of the model's."""
+    """An earlier generation by the model."""
     earlier = await shop.requests.ask(viewer, HOUSE)
     attempt = an_attempt(earlier, outcome="SUCCEEDED", finished_at=after(seconds), cost_micro_usd=cost_micro_usd)
     async with shop.unit_of_work() as work:
         await work.generations.add_attempt(attempt)
         await work.commit()
+    await shop.events.end(earlier)
 
 
 class TestPrices:
@@ -58,7 +59,7 @@ class TestPrices:
         await measured(shop, viewer, 1.0, 40_000)
         await measured(shop, viewer, 2.0, 20_000)
         told = await shop.requests.estimate(viewer, houses(2))
-        assert (told.cost_micro_usd, told.basis) == (60_000, "The mean of this model's latest images here.")
+        assert (told.cost_micro_usd, told.basis) == (60_000, "The mean of this model's latest images in the community.")
         assert (await shop.requests.ask(viewer, houses(2))).estimated_cost_micro_usd == 60_000
 
     async def test_what_nobody_knows_is_not_made_up(self, shop: Workshop, viewer: Viewer) -> None:

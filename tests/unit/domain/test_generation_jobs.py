@@ -53,7 +53,7 @@ class TestTheWholeWay:
         (image,) = await shop.images(generation)
         assert (image.owner_id, image.source, image.is_public) == (viewer.id, ImageSource.GENERATED, False)
         assert (image.generation_id, image.generation_index) == (generation.id, 0)
-        assert image.filename == "The Analyst 1.jpg"
+        assert image.filename == "picture 1.jpg"
         assert image.picture.sha256 == hashlib.sha256(DRAWN.data).hexdigest()
         recipe = image.recipe
         assert recipe

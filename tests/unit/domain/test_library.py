@@ -463,8 +463,9 @@ async def test_a_prompt_about_a_person_is_found_by_its_owner_alone(
     generation = await shop.run(await shop.requests.ask(viewer, GenerateImage(identity_id=identity.id)))
     (image,) = await shop.images(generation)
     await shop.library.set_public(viewer, image.id, True)
-    assert [found.id for found in await public(shop, other, "analyst")] == [image.id]
-    assert await public(shop, other, "exact") == []
-    mine = ImageList(viewer.user.community_id, viewer.id, filter=ImageFilter(("exact",)))
-    async with shop.unit_of_work(read_only=True) as work:
-        assert [found.id for found in (await work.images.page(mine, PageRequest())).rows] == [image.id]
+    assert [found.id for found in await public(shop, other, "picture")] == [image.id]
+    for word in ("exact", "analyst"):  # what the person wrote, and what they called it
+        assert await public(shop, other, word) == []
+        mine = ImageList(viewer.user.community_id, viewer.id, filter=ImageFilter((word,)))
+        async with shop.unit_of_work(read_only=True) as work:
+            assert [found.id for found in (await work.images.page(mine, PageRequest())).rows] == [image.id]

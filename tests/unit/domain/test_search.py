@@ -18,6 +18,7 @@ class TestWords:
             ("A red House, by night!", ["a", "red", "house", "by", "night"]),
             ("red_house-2.final", ["red", "house", "2", "final"]),
             ("CRÈME brûlée", ["creme", "brulee"]),
+            ("ŁÓDŹ Ærøskøbing Þór", ["lodz", "aeroskobing", "thor"]),
             ("Straße STRASSE", ["strasse", "strasse"]),
             ("ΑΘΗΝΑΣ Αθήνας", ["αθηνασ", "αθηνασ"]),
             ("İstanbul", ["istanbul"]),
