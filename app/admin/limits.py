@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette_admin.fields import BaseField, StringField
 
 from domain.errors import InvalidInput
-from domain.quotas import Feature, Limit, QuotaUnit, checked_limits
+from domain.quotas import MAX_AMOUNT, Feature, Limit, QuotaUnit
 
 _PER_DOLLAR = 1_000_000
 _UNITS = {"images": QuotaUnit.IMAGES, "dollars": QuotaUnit.MICRO_USD}
@@ -46,13 +46,15 @@ def limit_fields(**options: Any) -> list[BaseField]:
 def asked_limits(data: Mapping[str, Any]) -> tuple[Limit, ...]:
     """The limits that a form has filled in. Raises InvalidInput."""
     given = {name: data[f"limits_{name}"] for name in _UNITS}
-    return checked_limits([_limit(_UNITS[name], text, name) for name, text in given.items() if text])
+    return tuple(_limit(_UNITS[name], text, name) for name, text in given.items() if text)
 
 
 def _limit(unit: QuotaUnit, text: str, name: str) -> Limit:
     if not re.fullmatch(_AMOUNTS[unit], text, re.ASCII):
         raise InvalidInput(f"Give a number of {name}, such as 50", f"limits_{name}")
     number = int(Decimal(text) * (_PER_DOLLAR if unit is QuotaUnit.MICRO_USD else 1))
+    if number > MAX_AMOUNT:
+        raise InvalidInput(f"Give at most {amount(unit, MAX_AMOUNT)}", f"limits_{name}")
     return Limit(Feature.IMAGE_GENERATION, unit, number)
 
 

@@ -23,6 +23,7 @@ from starlette_admin.fields import BaseField, BooleanField, EnumField
 from starlette_admin.filters import FilterApplyContext, FilterGroup, FilterRegistry
 from starlette_admin.filters.base import BaseFilter, FilterDataType, FilterValidationError
 from starlette_admin.types import RequestAction
+from strawberry.utils.str_converters import to_camel_case
 
 from app.admin.fields import Link, Moment
 from app.admin.sign_in import signed_in
@@ -235,8 +236,8 @@ class RecordsView(ModelView):
             yield
         except DomainError as refusal:
             fields = [field.name for field in self.get_fields_list(request)]
-            wrong = tuple(problem.path[0] for problem in getattr(refusal, "problems", ()))
-            about = [name for name in fields if name.startswith(wrong)]
+            wrong = {problem.path[0] for problem in getattr(refusal, "problems", ())}
+            about = [name for name in fields if {name, to_camel_case(name)} & wrong]
             raise FormValidationError({(about or fields)[0]: refusal.message}) from None
 
     def _note(self, request: Request, action: str, id: object) -> None:

@@ -94,17 +94,21 @@ async def test_a_user_s_role_and_limits(browser: Browser, atelier: Atelier, thin
         ]
 
     id = {"pk": things.member.id}
-    limited = {"role": "ADMIN", "limits_images": "1200", "limits_dollars": "2.5"}
+    limited = {"role": "ADMIN", "limits_images": "2147483647", "limits_dollars": "2.5"}
     assert (await browser.send("/users/edit", limited, id)).status_code == 303
-    assert await standing() == [1200, 2_500_000]
+    assert await standing() == [2_147_483_647, 2_500_000]
     form = await browser.page("/users/edit", pk=things.member.id)
-    assert 'value="1200"' in form
+    assert 'value="2147483647"' in form
     assert 'value="2.50"' in form
     refused = await browser.send("/users/edit", {"role": "MEMBER", "limits_images": "many"}, id)
     assert problem(refused) == "limits_images: Give a number of images, such as 50"
-    too_much = await browser.send("/users/edit", {"role": "MEMBER", "limits_dollars": "9999999999"}, id)
-    assert problem(too_much) == "limits_images: A limit must be between 0 and 2,147,483,647"
-    assert await standing() == [1200, 2_500_000]
+    for field, typed, most in (
+        ("limits_images", "2147483648", "2,147,483,647"),
+        ("limits_dollars", "2147.483648", "$2,147.483647"),
+    ):
+        too_much = await browser.send("/users/edit", {"role": "MEMBER", field: typed}, id)
+        assert problem(too_much) == f"{field}: Give at most {most}"
+    assert await standing() == [2_147_483_647, 2_500_000]
     assert (await browser.send("/users/edit", {"role": "MEMBER"}, id)).status_code == 303
     assert await standing() == [None, None]
     async with atelier.unit_of_work(read_only=True) as work:
@@ -183,6 +187,10 @@ async def test_prompt_versions(browser: Browser, atelier: Atelier, things: Thing
     }
     refused = await browser.send("/prompts/create", {**form, "body": "Draw {nonsense}"})
     assert problem(refused).startswith("body: {nonsense} is not a placeholder of IMAGE_GENERATION prompts")
+    refused = await browser.send(
+        "/prompts/create", {**form, "type": "SENTINEL", "required_context_keys": ["STRUCTURED_PROMPT"]}
+    )
+    assert problem(refused).startswith("required_context_keys: SENTINEL prompts have no STRUCTURED_PROMPT")
     assert (await browser.send("/prompts/create", form)).status_code == 303
     async with atelier.unit_of_work(read_only=True) as work:
         versions = await work.prompts.list(things.member.community_id, PromptType.IMAGE_GENERATION)
