@@ -6,8 +6,8 @@ tells every change; the counters are its sums, kept so that a reservation is one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -78,6 +78,10 @@ class Counter:
     reserved: int = 0
 
 
+Measure = tuple[UUID, Feature, QuotaUnit]
+"""What is limited: whose use, of what, in which unit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """Where usage is counted: whose, of what, in which unit, in which month (such as `2026-11`)."""
@@ -86,6 +90,11 @@ class Account:
     feature: Feature
     unit: QuotaUnit
     period: str
+
+    @property
+    def measure(self) -> Measure:
+        """What limits it, in every month."""
+        return self.subject_id, self.feature, self.unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +141,10 @@ class UsageEvent:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What limits a user's requests: the community's plan, the user's own limits, and the community's time zone."""
+    """What limits users' requests: the community's plan, their own limits, and the community's time zone."""
 
     time_zone: str = "UTC"
-    community: tuple[Limit, ...] = ()
-    user: tuple[Limit, ...] = ()
-
-    def of(self, account: Account, community_id: UUID) -> int | None:
-        """The limit of one account: the community's own, or one of its users'."""
-        limits = self.community if account.subject_id == community_id else self.user
-        return next((one.amount for one in limits if (one.feature, one.unit) == (account.feature, account.unit)), None)
+    limits: Mapping[Measure, int] = field(default_factory=dict)
 
 
 def period_of(now: datetime, time_zone: str) -> str:
@@ -160,28 +163,26 @@ async def reserve(work: UnitOfWork, generation: Generation, now: datetime) -> No
 
     Last in its transaction: from here to the commit every other request of the community waits.
     """
-    allowance = await work.usage.allowance(generation.community_id, generation.requested_by_id)
+    allowance = await work.usage.allowance(generation.community_id, [generation.requested_by_id])
     for event in _reservations(generation, allowance, now):
         for account in event.accounts:
-            limit = allowance.of(account, event.community_id)
+            limit = allowance.limits.get(account.measure)
             if not await work.usage.reserve(account, event.reserved_delta, limit):
-                quota = _quota(account, limit, await work.usage.counter(account), allowance, now)
+                quota = (await _standing(work, [account], allowance, now))[account]
                 raise QuotaExceeded(_exceeded(quota, event, account), quota)
         await work.usage.record(event)
 
 
 async def shortfalls(work: UnitOfWork, generation: Generation, now: datetime) -> list[str]:
     """What reserving would be refused with, in words; nothing is reserved."""
-    allowance = await work.usage.allowance(generation.community_id, generation.requested_by_id)
-    messages = []
-    for event in _reservations(generation, allowance, now):
-        for account in event.accounts:
-            quota = _quota(
-                account, allowance.of(account, event.community_id), await work.usage.counter(account), allowance, now
-            )
-            if quota.remaining is not None and event.reserved_delta > quota.remaining:
-                messages.append(_exceeded(quota, event, account))
-    return messages
+    allowance = await work.usage.allowance(generation.community_id, [generation.requested_by_id])
+    asked = {account: event for event in _reservations(generation, allowance, now) for account in event.accounts}
+    quotas = await _standing(work, asked, allowance, now)
+    return [
+        _exceeded(quota, asked[account], account)
+        for account, quota in quotas.items()
+        if quota.remaining is not None and asked[account].reserved_delta > quota.remaining
+    ]
 
 
 def _reservations(generation: Generation, allowance: Allowance, now: datetime) -> list[UsageEvent]:
@@ -205,9 +206,21 @@ def _reservations(generation: Generation, allowance: Allowance, now: datetime) -
     ]
 
 
-def _quota(account: Account, limit: int | None, counter: Counter, allowance: Allowance, now: datetime) -> Quota:
+async def _standing(
+    work: UnitOfWork, accounts: Iterable[Account], allowance: Allowance, now: datetime
+) -> dict[Account, Quota]:
     resets = resets_at(now, allowance.time_zone)
-    return Quota(account.feature, account.unit, limit, counter.used, counter.reserved, resets)
+    return {
+        account: Quota(
+            account.feature,
+            account.unit,
+            allowance.limits.get(account.measure),
+            counter.used,
+            counter.reserved,
+            resets,
+        )
+        for account, counter in (await work.usage.counters(list(accounts))).items()
+    }
 
 
 def _exceeded(quota: Quota, event: UsageEvent, account: Account) -> str:
@@ -252,21 +265,14 @@ class Quotas:
         self._unit_of_work = unit_of_work
         self._clock = clock
 
-    async def of_community(self, community: Community, feature: Feature, unit: QuotaUnit) -> Quota:
-        """How the community's quota stands."""
-        return await self._standing(community.id, community.id, feature, unit)
-
-    async def of_user(self, user: User, feature: Feature, unit: QuotaUnit) -> Quota:
-        """How the user's own quota stands, beside the community's."""
-        return await self._standing(user.community_id, user.id, feature, unit)
-
-    async def _standing(self, community_id: UUID, subject_id: UUID, feature: Feature, unit: QuotaUnit) -> Quota:
+    async def standing(self, community_id: UUID, measures: Sequence[Measure]) -> dict[Measure, Quota]:
+        """How quotas of the community and of its users stand; two statements, however many they are."""
         now = self._clock.now()
         async with self._unit_of_work(read_only=True) as work:
-            allowance = await work.usage.allowance(community_id, subject_id)
-            account = Account(subject_id, feature, unit, period_of(now, allowance.time_zone))
-            counter = await work.usage.counter(account)
-        return _quota(account, allowance.of(account, community_id), counter, allowance, now)
+            allowance = await work.usage.allowance(community_id, [subject_id for subject_id, *_ in measures])
+            period = period_of(now, allowance.time_zone)
+            quotas = await _standing(work, [Account(*measure, period) for measure in measures], allowance, now)
+        return {account.measure: quota for account, quota in quotas.items()}
 
     async def create_plan(self, viewer: Viewer, name: str, limits: Sequence[Limit], *, for_all: bool = False) -> Plan:
         """A new plan of the viewer's community, or, by an operator, for all communities.
@@ -275,7 +281,7 @@ class Quotas:
         """
         community_id = None if for_all else viewer.user.community_id
         _require_may_plan(viewer, community_id)
-        plan = Plan(uuid4(), community_id, _checked_name(name), checked_limits(limits), self._clock.now())
+        plan = Plan(uuid4(), community_id, _checked_name(name), _checked_limits(limits), self._clock.now())
         async with self._unit_of_work() as work:
             await work.users.community(viewer.user.community_id, for_update=True)
             if len(await work.plans.list(viewer.user.community_id)) >= MAX_PLANS:
@@ -294,7 +300,7 @@ class Quotas:
             after = replace(
                 before,
                 name=before.name if name is None else _checked_name(name),
-                limits=before.limits if limits is None else checked_limits(limits),
+                limits=before.limits if limits is None else _checked_limits(limits),
             )
             await work.plans.update(after)
             await work.commit()
@@ -357,8 +363,7 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def checked_limits(limits: Sequence[Limit]) -> tuple[Limit, ...]:
-    """The limits themselves. Raises InvalidInput."""
+def _checked_limits(limits: Sequence[Limit]) -> tuple[Limit, ...]:
     if any(not 0 <= limit.amount <= MAX_AMOUNT for limit in limits):
         raise InvalidInput(_AMOUNTS, "limits")
     if len({(limit.feature, limit.unit) for limit in limits}) < len(limits):

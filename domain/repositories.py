@@ -381,8 +381,8 @@ class PlanRepository(Protocol):
 class UsageRepository(Protocol):
     """Counters of usage, and the ledger they are the sums of."""
 
-    async def allowance(self, community_id: UUID, user_id: UUID) -> Allowance:
-        """What limits the user's requests; one statement."""
+    async def allowance(self, community_id: UUID, user_ids: Sequence[UUID]) -> Allowance:
+        """What limits the requests of users of the community; one statement."""
 
     async def reserve(self, account: Account, amount: int, limit: int | None) -> bool:
         """Count as reserved, unless used, reserved and the amount would exceed the limit; then False.
@@ -393,8 +393,8 @@ class UsageRepository(Protocol):
     async def move(self, account: Account, reserved_delta: int, used_delta: int) -> None:
         """Change a counter, whatever the limit."""
 
-    async def counter(self, account: Account) -> Counter:
-        """How a counter stands; zero when nothing was counted."""
+    async def counters(self, accounts: Sequence[Account]) -> dict[Account, Counter]:
+        """How counters stand, in the order asked for; zero when nothing was counted. One statement."""
 
     async def record(self, event: UsageEvent) -> None:
         """Write a line of the ledger."""

@@ -25,7 +25,7 @@ async def _plan(community: Parent[models.Community], info: Info) -> PlanModel | 
 async def _quota(
     community: Parent[models.Community], info: Info, feature: OfFeature, unit: InUnit = QuotaUnit.IMAGES
 ) -> QuotaModel:
-    return await info.context.loaders.quotas.load((community, feature, unit))
+    return await info.context.loaders.quotas.load((community.id, feature, unit))
 
 
 @strawberry.type(description="A tenant: nothing is ever seen outside its community.")

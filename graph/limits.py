@@ -45,7 +45,7 @@ ASSUMED_ROWS = 10
 LONG_LISTS = {"identities": 50, "models": 20, "prompts": 20, "nodes": 100, "wizards": 20, "plans": 20}
 """Lists that may be longer; a cycle through any of them soon asks for too much."""
 STATEMENT_COST = 50
-"""What a page of a long list and a quota count for: they ask the database each time, others by the batch."""
+"""What a page of a long list counts for: it asks the database each time, others by the batch."""
 ALIASES_PER_INTROSPECTION = 10
 """How many aliases one inside introspection counts for: each may have the whole schema told once more."""
 
@@ -161,12 +161,8 @@ class DocumentLimits(ValidationRule):
         definition = fields.get(node.name.value)
         inner = self._measured(node.selection_set, get_named_type(definition.type) if definition else None)
         rows = _rows(node, definition, parent) if definition else 1
-        own = _own_cost(node, definition) if definition else 1
+        own = STATEMENT_COST if definition and "first" in definition.args else 1
         return _Size(1 + inner.depth, aliases + inner.aliases, own + rows * inner.cost)
-
-
-def _own_cost(node: FieldNode, definition: GraphQLField) -> int:
-    return STATEMENT_COST if "first" in definition.args or node.name.value == "quota" else 1
 
 
 def _rows(node: FieldNode, definition: GraphQLField, parent: GraphQLNamedType | None) -> int:

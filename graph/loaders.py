@@ -16,7 +16,7 @@ from domain.generations import Attempt, Generation
 from domain.identities import Identity
 from domain.images import Acceptance, Image, ImageUses
 from domain.prompts import Prompt
-from domain.quotas import Feature, Plan, Quota, Quotas, QuotaUnit
+from domain.quotas import Measure, Plan, Quota, Quotas
 from domain.reference_images import ReferenceImage
 from domain.repositories import UnitOfWork, UnitOfWorkFactory
 from domain.users import Community, User, Viewer
@@ -101,19 +101,14 @@ class Loaders:
         return self._by_id(lambda work, ids: work.plans.by_ids(self._community_id, ids))
 
     @cached_property
-    def quotas(self) -> DataLoader[tuple[Community | User, Feature, QuotaUnit], Quota]:
-        """How quotas stand: one after the other, but none twice."""
+    def quotas(self) -> DataLoader[Measure, Quota]:
+        """How the quotas of the viewer's community and of its users stand."""
 
-        async def load(keys: list[tuple[Community | User, Feature, QuotaUnit]]) -> list[Quota]:
-            found = {key: await self._quota(*key) for key in dict.fromkeys(keys)}
-            return [found[key] for key in keys]
+        async def load(measures: list[Measure]) -> list[Quota]:
+            found = await self._quotas.standing(self._community_id, list(dict.fromkeys(measures)))
+            return [found[measure] for measure in measures]
 
         return DataLoader(load, cache=False)
-
-    async def _quota(self, of: Community | User, feature: Feature, unit: QuotaUnit) -> Quota:
-        if isinstance(of, Community):
-            return await self._quotas.of_community(of, feature, unit)
-        return await self._quotas.of_user(of, feature, unit)
 
     @cached_property
     def wizards(self) -> DataLoader[UUID, Wizard | None]:

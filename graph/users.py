@@ -51,7 +51,7 @@ async def _quota(
 ) -> QuotaModel | None:
     if not info.context.viewer.reaches(user.id):
         return None
-    return await info.context.loaders.quotas.load((user, feature, unit))
+    return await info.context.loaders.quotas.load((user.id, feature, unit))
 
 
 @strawberry.type(description="A person, or a test user that admins try things with.")

@@ -18,7 +18,7 @@ from domain.provider_calls import CallLimits, ProviderCalls
 from domain.providers import ProviderKind
 from domain.quotas import Feature, Quota, Quotas, QuotaUnit
 from domain.reference_images import ReferenceImage, ReferenceImages
-from domain.users import Viewer
+from domain.users import Community, Viewer
 from domain.wizards import Step, Wizards
 from storage.imaging import PillowImaging
 from tests.fakes.clock import FakeClock
@@ -98,7 +98,15 @@ class Workshop:
 
     async def used(self, viewer: Viewer, unit: QuotaUnit = QuotaUnit.IMAGES) -> Quota:
         """How the viewer's own quota stands."""
-        return await self.quotas.of_user(viewer.user, Feature.IMAGE_GENERATION, unit)
+        return await self._quota(viewer.user.community_id, viewer.id, unit)
+
+    async def used_together(self, community: Community, unit: QuotaUnit = QuotaUnit.IMAGES) -> Quota:
+        """How the community's quota stands."""
+        return await self._quota(community.id, community.id, unit)
+
+    async def _quota(self, community_id: UUID, subject_id: UUID, unit: QuotaUnit) -> Quota:
+        measure = (subject_id, Feature.IMAGE_GENERATION, unit)
+        return (await self.quotas.standing(community_id, [measure]))[measure]
 
     async def run(self, generation: Generation) -> Generation:
         """Take every step once, as the job engine does. Returns what became of the generation."""

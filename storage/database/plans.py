@@ -22,14 +22,9 @@ _PLAN = (
 )
 
 
-def limit_of(feature: str, unit: str, amount: int) -> Limit:
-    """The limit of its columns."""
-    return Limit(Feature(feature), QuotaUnit(unit), amount)
-
-
 def _plan(rows: Sequence[Sequence[Any]]) -> Plan:
     row_id, community_id, name, created_at, *_ = rows[0]
-    limits = tuple(limit_of(*row[4:]) for row in rows if row[4] is not None)
+    limits = tuple(Limit(Feature(row[4]), QuotaUnit(row[5]), row[6]) for row in rows if row[4] is not None)
     return Plan(row_id, community_id, name, limits, created_at)
 
 

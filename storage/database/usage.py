@@ -4,29 +4,30 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, bindparam, insert, literal, literal_column, null, select, union_all, update
+from sqlalchemy import BigInteger, bindparam, insert, literal_column, null, select, union_all, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import NotFound
 from domain.quotas import Account, Allowance, Counter, Feature, QuotaUnit, UsageEvent, UsageKind
-from storage.database.plans import limit_of
 from storage.database.tables import community, plan_limit, usage_counter, usage_event, user_limit
 
 NO_LIMIT = 2**63 - 1
 
 _c, _e = usage_counter.c, usage_event.c
 _ALLOWANCE = union_all(
-    select(community.c.time_zone, literal(False).label("is_user"), *plan_limit.c["feature", "unit", "amount"])
+    select(community.c.time_zone, community.c.id.label("subject_id"), *plan_limit.c["feature", "unit", "amount"])
     .outerjoin(plan_limit, plan_limit.c.plan_id == community.c.plan_id)
     .where(community.c.id == bindparam("community_id")),
-    select(null(), literal(True), *user_limit.c["feature", "unit", "amount"]).where(
-        user_limit.c.user_id == bindparam("user_id")
+    select(null(), *user_limit.c["user_id", "feature", "unit", "amount"]).where(
+        user_limit.c.user_id.in_(bindparam("user_ids", expanding=True))
     ),
 )
 _ACCOUNT = (_c.subject_id, _c.feature, _c.unit, _c.period)
 _OF_ACCOUNT = tuple(column == bindparam(f"of_{column.name}", type_=column.type) for column in _ACCOUNT)
-_COUNTER = select(_c.used, _c.reserved).where(*_OF_ACCOUNT)
+_COUNTERS = select(*_ACCOUNT, _c.used, _c.reserved).where(
+    *(column.in_(bindparam(f"of_{column.name}", expanding=True)) for column in _ACCOUNT)
+)
 _CHANGE = (
     update(usage_counter)
     .where(*_OF_ACCOUNT)
@@ -67,17 +68,17 @@ class Usage:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def allowance(self, community_id: UUID, user_id: UUID) -> Allowance:
-        """The community's time zone and both sets of limits."""
-        rows = (await self._connection.execute(_ALLOWANCE, {"community_id": community_id, "user_id": user_id})).all()
-        limits = {
-            is_user: tuple(limit_of(*row[2:]) for row in rows if row.is_user is is_user and row.feature)
-            for is_user in (False, True)
-        }
+    async def allowance(self, community_id: UUID, user_ids: Sequence[UUID]) -> Allowance:
+        """The community's time zone, its plan's limits and the users' own."""
+        whose = {"community_id": community_id, "user_ids": user_ids}
+        rows = (await self._connection.execute(_ALLOWANCE, whose)).all()
         time_zone = next((row.time_zone for row in rows if row.time_zone), None)
         if time_zone is None:
             raise NotFound("Community", community_id)
-        return Allowance(time_zone, limits[False], limits[True])
+        return Allowance(
+            time_zone,
+            {(row.subject_id, Feature(row.feature), QuotaUnit(row.unit)): row.amount for row in rows if row.feature},
+        )
 
     async def reserve(self, account: Account, amount: int, limit: int | None) -> bool:
         """Reserve within the limit. The counter's first row of a month knows no condition, so that is asked before."""
@@ -98,10 +99,14 @@ class Usage:
         added = await self._connection.execute(_ADD, {**values, "reserved": reserved, "used": used, "limit": limit})
         return added.first() is not None
 
-    async def counter(self, account: Account) -> Counter:
-        """The counter, or zero."""
-        row = (await self._connection.execute(_COUNTER, _which(account))).first()
-        return Counter(*row) if row else Counter()
+    async def counters(self, accounts: Sequence[Account]) -> dict[Account, Counter]:
+        """The counters, or zeros."""
+        # Every combination of what they have is read: no more than they are, when they are of one month and unit.
+        columns = [column.name for column in _ACCOUNT]
+        asked = {f"of_{name}": list({getattr(account, name) for account in accounts}) for name in columns}
+        rows = await self._connection.execute(_COUNTERS, asked)
+        found = {Account(*row[:4]): Counter(*row[4:]) for row in rows}
+        return {account: found.get(account, Counter()) for account in accounts}
 
     async def record(self, event: UsageEvent) -> None:
         """Store a line."""

@@ -143,7 +143,6 @@ async def test_a_users_limits_are_set_changed_and_lifted(unit_of_work: UnitOfWor
             await work.plans.set_user_limit(viewer.id, feature, QuotaUnit.MICRO_USD, money)
             await work.commit()
         async with unit_of_work(read_only=True) as work:
-            allowance = await work.usage.allowance(viewer.user.community_id, viewer.id)
-            others = await work.usage.allowance(viewer.user.community_id, other.id)
-        assert set(allowance.user) == set(expected)
-        assert others.user == (limit_of(3),)
+            allowance = await work.usage.allowance(viewer.user.community_id, [viewer.id, other.id])
+        own = {(viewer.id, limit.feature, limit.unit): limit.amount for limit in expected}
+        assert allowance.limits == {**own, (other.id, feature, QuotaUnit.IMAGES): 3}

@@ -14,15 +14,17 @@ from domain.quotas import Account, Allowance, Counter, Feature, Limit, QuotaUnit
 from domain.repositories import UnitOfWorkFactory
 from storage.database.databases import Database
 from storage.database.tables import usage_event
+from tests.graphql import Statements
 from tests.rows import a_generation, a_plan, a_reservation, after, limit_of, stored_community, stored_viewer
 
+FEATURE = Feature.IMAGE_GENERATION
 MONEY = QuotaUnit.MICRO_USD
 HUGE = 2**40
 
 
 def an_account(period: str = "2026-11", unit: QuotaUnit = QuotaUnit.IMAGES) -> Account:
     """An account of nobody's."""
-    return Account(uuid4(), Feature.IMAGE_GENERATION, unit, period)
+    return Account(uuid4(), FEATURE, unit, period)
 
 
 async def reserve(unit_of_work: UnitOfWorkFactory, account: Account, amount: int, limit: int | None) -> bool:
@@ -43,7 +45,7 @@ async def move(unit_of_work: UnitOfWorkFactory, account: Account, reserved_delta
 async def counter(unit_of_work: UnitOfWorkFactory, account: Account) -> Counter:
     """How an account stands."""
     async with unit_of_work(read_only=True) as work:
-        return await work.usage.counter(account)
+        return (await work.usage.counters([account]))[account]
 
 
 async def a_running_generation(unit_of_work: UnitOfWorkFactory) -> Generation:
@@ -70,27 +72,32 @@ def an_end(held: UsageEvent, used: int = 1) -> UsageEvent:
     return replace(held, id=uuid4(), kind=kind, reserved_delta=delta, used_delta=used, at=after(9))
 
 
-async def test_what_limits_a_users_requests(unit_of_work: UnitOfWorkFactory) -> None:
-    """The time zone, the limits of the community's plan, and the user's own."""
+async def test_what_limits_users_requests(unit_of_work: UnitOfWorkFactory) -> None:
+    """The time zone, the limits of the community's plan, and those of the users asked for."""
     community = await stored_community(unit_of_work)
     viewer, other = await stored_viewer(unit_of_work, community), await stored_viewer(unit_of_work, community)
-    dollars = Limit(Feature.IMAGE_GENERATION, MONEY, 5_000_000)
+    dollars = Limit(FEATURE, MONEY, 5_000_000)
     plan, another = a_plan(None, limit_of(50), dollars), a_plan(community.id, limit_of(1))
     async with unit_of_work() as work:
-        assert await work.usage.allowance(community.id, viewer.id) == Allowance("UTC")
+        assert await work.usage.allowance(community.id, [viewer.id]) == Allowance("UTC")
         for each in (plan, another):
             await work.plans.add(each)
         await work.users.update_community(replace(community, time_zone="Asia/Tokyo", plan_id=plan.id))
-        await work.plans.set_user_limit(viewer.id, Feature.IMAGE_GENERATION, QuotaUnit.IMAGES, 7)
+        for user, amount in ((viewer, 7), (other, 8)):
+            await work.plans.set_user_limit(user.id, FEATURE, QuotaUnit.IMAGES, amount)
         await work.commit()
     async with unit_of_work(read_only=True) as work:
-        of_viewer = await work.usage.allowance(community.id, viewer.id)
-        of_other = await work.usage.allowance(community.id, other.id)
+        of_nobody, of_viewer, of_both = [
+            await work.usage.allowance(community.id, users) for users in ([], [viewer.id], [viewer.id, other.id])
+        ]
         with pytest.raises(NotFound, match="Community not found"):
-            await work.usage.allowance(uuid4(), viewer.id)
-    assert of_viewer.time_zone == "Asia/Tokyo"
-    assert (set(of_viewer.community), of_viewer.user) == ({limit_of(50), dollars}, (limit_of(7),))
-    assert (set(of_other.community), of_other.user) == ({limit_of(50), dollars}, ())
+            await work.usage.allowance(uuid4(), [viewer.id])
+    limits = {(community.id, FEATURE, QuotaUnit.IMAGES): 50, (community.id, FEATURE, MONEY): 5_000_000}
+    assert of_nobody == Allowance("Asia/Tokyo", limits)
+    limits[viewer.id, FEATURE, QuotaUnit.IMAGES] = 7
+    assert of_viewer == Allowance("Asia/Tokyo", limits)
+    limits[other.id, FEATURE, QuotaUnit.IMAGES] = 8
+    assert of_both == Allowance("Asia/Tokyo", limits)
 
 
 async def test_reserving_goes_exactly_to_the_limit(unit_of_work: UnitOfWorkFactory) -> None:
@@ -168,6 +175,20 @@ async def test_counters_that_begin_at_once_are_added_up(unit_of_work: UnitOfWork
     account = an_account()
     await asyncio.gather(*(move(unit_of_work, account, 1, HUGE) for _ in range(10)))
     assert await counter(unit_of_work, account) == Counter(used=10 * HUGE, reserved=10)
+
+
+async def test_many_counters_are_one_question(unit_of_work: UnitOfWorkFactory, statements: Statements) -> None:
+    """In the order asked for, each for itself: of whom, in which unit and month; those without a row are zero."""
+    first, second = an_account(), an_account()
+    asked = [second, first, replace(first, unit=MONEY), replace(first, period="2026-12"), an_account()]
+    for used, account in enumerate([*asked[:-1], replace(second, unit=MONEY), replace(second, period="2026-12")], 1):
+        await move(unit_of_work, account, 10 * used, used)
+    statements.sent.clear()
+    async with unit_of_work(read_only=True) as work:
+        found = await work.usage.counters(asked)
+    assert len(statements.sent) == 1
+    assert list(found) == asked
+    assert list(found.values()) == [*(Counter(used, 10 * used) for used in (1, 2, 3, 4)), Counter()]
 
 
 async def test_reservations_come_back_as_recorded_until_they_end(unit_of_work: UnitOfWorkFactory) -> None:

@@ -51,6 +51,12 @@ def nested(depth: int) -> str:
             "{ prompts { " + " ".join(f"i{n}: images(first: 1) {{ totalCount }}" for n in range(30)) + " } }",
             "asks for too much",
         ),
+        (
+            "{ images(first: 100) { nodes { owner { "
+            + " ".join(f"q{n}: quota(feature: IMAGE_GENERATION) {{ used }}" for n in range(6))
+            + " } } } }",
+            None,
+        ),
         ("{ viewer { " + "name " * 2_100 + "} }", "2000"),
         ("{ viewer { ...A } } fragment A on User { ...B } fragment B on User { ...A }", "Cannot spread fragment"),
         (bomb(28), "asks for too much"),
@@ -72,6 +78,7 @@ def nested(depth: int) -> str:
         "wizards around themselves",
         "pages of pages",
         "too many pages of pages",
+        "quotas of a page",
         "tokens",
         "cycle",
         "bomb",

@@ -7,7 +7,7 @@ import pytest
 from domain.quotas import MAX_AMOUNT, Account, Feature, QuotaUnit
 from domain.users import Community, Role, Viewer
 from tests.database import RecordedJobs
-from tests.graphql import Client, World, gid, nobody
+from tests.graphql import Client, Statements, World, gid, nobody
 from tests.rows import a_plan, limit_of, stored_community, stored_viewer
 
 QUOTA = "{ feature unit limit used reserved remaining resetsAt }"
@@ -151,6 +151,32 @@ async def test_who_sees_whose_quota(client: Client, world: World, home: list[Vie
     author = "query ($id: ID!) { node(id: $id) { ... on Prompt { author { name quota(feature: IMAGE_GENERATION) { used } } } } }"
     seen = await client.data(author, {"id": made["prompt"]["id"]}, bob)
     assert seen == {"node": {"author": {"name": "Ada", "quota": None}}}
+
+
+async def test_many_quotas_are_two_statements(
+    client: Client, world: World, home: list[Viewer], statements: Statements
+) -> None:
+    """However many users there are, each with its own limit and use, and in both units."""
+    admin = home[0]
+    money = "money: quota(feature: IMAGE_GENERATION, unit: MICRO_USD) { unit limit used }"
+    query = f"{{ accounts {{ id quota(feature: IMAGE_GENERATION) {{ unit limit used }} {money} }} }}"
+    expected: dict[str, tuple[int | None, int]] = {gid(admin.user): (None, 0)}
+    for limit in (2, 9):
+        for amount in range(limit):
+            user = (await stored_viewer(world.unit_of_work, Community(admin.user.community_id, ""), is_test=True)).user
+            async with world.unit_of_work() as work:
+                await work.plans.set_user_limit(user.id, Feature.IMAGE_GENERATION, QuotaUnit.IMAGES, amount)
+                account = Account(user.id, Feature.IMAGE_GENERATION, QuotaUnit.IMAGES, "2026-11")
+                await work.usage.move(account, 0, limit)
+                await work.commit()
+            expected[gid(user)] = (amount, limit)
+        statements.sent.clear()
+        found = (await client.data(query, viewer=admin))["accounts"]
+        assert len(statements.sent) == 1 + 1 + 2, statements.sent  # who asks, the accounts, limits and counters
+        assert {one["id"]: one["quota"] for one in found} == {
+            id: {"unit": "IMAGES", "limit": amount, "used": used} for id, (amount, used) in expected.items()
+        }
+        assert [one["money"] for one in found] == [{"unit": "MICRO_USD", "limit": None, "used": 0}] * len(expected)
 
 
 async def test_plans_are_listed(client: Client, world: World, home: list[Viewer]) -> None:

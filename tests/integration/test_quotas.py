@@ -89,10 +89,9 @@ class Office:
 
     async def standing(self, viewer: Viewer, unit: QuotaUnit = IMAGES) -> tuple[Quota, Quota]:
         """How the quotas of the viewer's community and of the viewer stand."""
-        async with self.unit_of_work(read_only=True) as work:
-            community = await work.users.community(viewer.user.community_id)
-        of_community = await self.quotas.of_community(community, FEATURE, unit)
-        return of_community, await self.quotas.of_user(viewer.user, FEATURE, unit)
+        measures = [(id, FEATURE, unit) for id in (viewer.user.community_id, viewer.id)]
+        quotas = await self.quotas.standing(viewer.user.community_id, measures)
+        return quotas[measures[0]], quotas[measures[1]]
 
 
 def an_office(unit_of_work: UnitOfWorkFactory) -> Office:

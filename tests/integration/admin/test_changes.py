@@ -89,9 +89,9 @@ async def test_a_user_s_role_and_limits(browser: Browser, atelier: Atelier, thin
     """Set, shown in the form as they were typed in, and lifted again by leaving them empty."""
 
     async def standing() -> list[int | None]:
-        return [
-            (await atelier.quotas.of_user(things.member, Feature.IMAGE_GENERATION, unit)).limit for unit in QuotaUnit
-        ]
+        measures = [(things.member.id, Feature.IMAGE_GENERATION, unit) for unit in QuotaUnit]
+        found = await atelier.quotas.standing(things.member.community_id, measures)
+        return [found[measure].limit for measure in measures]
 
     id = {"pk": things.member.id}
     limited = {"role": "ADMIN", "limits_images": "2147483647", "limits_dollars": "2.5"}
@@ -145,8 +145,9 @@ async def test_plans(browser: Browser, atelier: Atelier, things: Things) -> None
     form = {"name": "Our own", "limits_images": "30", "limits_dollars": "0"}
     assert (await browser.send("/plans/edit", form, {"pk": found["Own"].id})).status_code == 303
     assert (await browser.send("/communities/edit", {"plan": found["Own"].id}, {"pk": community_id})).status_code == 303
-    quota = await atelier.quotas.of_user(things.member, Feature.IMAGE_GENERATION, QuotaUnit.IMAGES)
-    assert quota.limit is None
+    measures = [(community_id, Feature.IMAGE_GENERATION, unit) for unit in QuotaUnit]
+    quotas = await atelier.quotas.standing(community_id, measures)
+    assert [quotas[measure].limit for measure in measures] == [30, 0]
     in_use = await browser.act("plans", found["Own"].id, "remove")
     assert in_use.status_code == 400
     assert "on" in in_use.json()["msg"]

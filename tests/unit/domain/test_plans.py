@@ -137,7 +137,7 @@ class TestCommunities:
             after = await shop.quotas.set_community_plan(admin, plan.id if plan else None)
             assert after.plan_id == (plan.id if plan else None)
             assert await home(shop, admin) == after
-            assert (await shop.quotas.of_community(after, GENERATING, IMAGES)).limit == limit
+            assert (await shop.used_together(after)).limit == limit
             assert (await shop.used(viewer)).limit is None
 
     async def test_what_the_operator_set_the_operator_changes(

@@ -45,16 +45,11 @@ async def limited(shop: Workshop, admin: Viewer, *limits: Limit) -> None:
     await shop.quotas.set_community_plan(admin, plan.id)
 
 
-async def standing(shop: Workshop, community: Community, unit: QuotaUnit = IMAGES) -> Quota:
-    """How the community's quota stands."""
-    return await shop.quotas.of_community(community, Feature.IMAGE_GENERATION, unit)
-
-
 async def counts(shop: Workshop, viewer: Viewer, community: Community) -> dict[QuotaUnit, tuple[int, int]]:
     """What is reserved and what is used by unit: the same for the community and for the one who asked."""
     found = {}
     for unit in QuotaUnit:
-        own, all_of_them = await shop.used(viewer, unit), await standing(shop, community, unit)
+        own, all_of_them = await shop.used(viewer, unit), await shop.used_together(community, unit)
         assert (own.reserved, own.used) == (all_of_them.reserved, all_of_them.used)
         found[unit] = (own.reserved, own.used)
     return found
@@ -139,7 +134,7 @@ class TestReserving:
         """Of another community nothing is counted here."""
         for who in (viewer, admin, stranger):
             await shop.requests.ask(who, houses(2))
-        assert (await standing(shop, community)).reserved == 4
+        assert (await shop.used_together(community)).reserved == 4
         assert (await shop.used(viewer)).reserved == 2
 
     async def test_the_same_call_again_reserves_nothing_more(self, shop: Workshop, viewer: Viewer) -> None:
@@ -168,10 +163,10 @@ class TestLimits:
             "The community's quota for this month doesn't allow 2 more: 4 of 5 images are used or reserved. "
             "It starts anew on 2026-12-01 00:00 UTC."
         )
-        assert caught.value.quota == await standing(shop, community)
+        assert caught.value.quota == await shop.used_together(community)
         assert (caught.value.quota.limit, caught.value.quota.remaining) == (5, 1)
         await shop.requests.ask(viewer, HOUSE)
-        assert (await standing(shop, community)).remaining == 0
+        assert (await shop.used_together(community)).remaining == 0
         assert (await shop.used(viewer)).reserved == 3
 
     async def test_a_users_own_limit_holds_beside_it(
@@ -188,7 +183,7 @@ class TestLimits:
             "It starts anew on 2026-12-01 00:00 UTC."
         )
         assert caught.value.quota == await shop.used(viewer)
-        assert (await standing(shop, community)).reserved == 1
+        assert (await shop.used_together(community)).reserved == 1
         assert len(await shop.generations(viewer)) == 1
         await shop.requests.ask(admin, HOUSE)
 
@@ -228,7 +223,7 @@ class TestLimits:
         )
         assert sum(isinstance(each, Generation) for each in asked) == 3
         assert sum(isinstance(each, QuotaExceeded) for each in asked) == 5
-        assert (await standing(shop, community)).reserved == 3
+        assert (await shop.used_together(community)).reserved == 3
 
     async def test_a_lowered_limit_holds_at_once(self, shop: Workshop, viewer: Viewer, admin: Viewer) -> None:
         """What was promised stays promised."""
@@ -254,7 +249,7 @@ class TestLimits:
         with pytest.raises(QuotaExceeded, match=r"It starts anew on 2026-12-01 00:00 EST\.$"):
             await shop.requests.ask(viewer, HOUSE)
         shop.clock.advance(1)
-        assert (await standing(shop, community)).remaining == 1
+        assert (await shop.used_together(community)).remaining == 1
         await shop.requests.ask(viewer, HOUSE)
 
 
