@@ -240,7 +240,10 @@ class GenerationRepository(Protocol):
     """Generations, their events and their attempts."""
 
     async def add(self, generation: Generation) -> None:
-        """Store a new generation. Raises IdempotencyKeyTaken when the requester used the key before."""
+        """Store a new generation. Raises IdempotencyKeyTaken when the requester used the key before.
+
+        Raises Conflict when the identity, the step or the parent image is gone.
+        """
 
     async def of_key(self, requested_by_id: UUID, idempotency_key: str) -> Generation | None:
         """The requester's generation with this idempotency key."""
@@ -335,9 +338,9 @@ class WizardRepository(Protocol):
         """One step."""
 
     async def update_step(self, step: Step) -> None:
-        """Store a step's new title and background."""
+        """Store a step's new title."""
 
-    async def set_background(self, step_id: UUID, image_id: UUID) -> None:
+    async def set_background(self, step_id: UUID, image_id: UUID | None) -> None:
         """Change the background alone; does nothing when the step is gone."""
 
     async def delete_step(self, id: UUID) -> None:

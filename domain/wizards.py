@@ -151,7 +151,7 @@ class Wizards:
                     # An admin sees everybody's images; to show one to all is its owner's to allow.
                     raise InvalidInput("A background is an image of your own, or one that is public", "imageId")
             after = replace(await self._locked(work, viewer, step_id), background_id=image_id)
-            await work.wizards.update_step(after)
+            await work.wizards.set_background(step_id, image_id)
             await work.commit()
         return after
 

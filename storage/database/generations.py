@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, bindparam, insert, literal_column, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.errors import NotFound
+from domain.errors import Conflict, NotFound
 from domain.failures import FailureCode, GenerationFailure
 from domain.generations import (
     STAGES,
@@ -35,6 +35,8 @@ from storage.database.refusals import refused_as
 from storage.database.tables import generation, generation_event, provider_attempt
 
 TYPICAL_CALLS = 20
+_POINTS_AT = ("fk_generation_identity_id", "fk_generation_step_id", "fk_generation_parent_image_id")
+_GONE = Conflict("The identity, the step or the parent image was removed just now. Ask again without it.")
 
 _c, _e, _a = generation.c, generation_event.c, provider_attempt.c
 _GENERATION = (
@@ -155,7 +157,9 @@ class Generations:
     async def add(self, new: Generation) -> None:
         """Store a generation."""
         values = {name: getattr(new, name) for name in _FIELDS}
-        with refused_as({"uq_generation_requested_by_id_idempotency_key": IdempotencyKeyTaken()}):
+        with refused_as(
+            {"uq_generation_requested_by_id_idempotency_key": IdempotencyKeyTaken(), **dict.fromkeys(_POINTS_AT, _GONE)}
+        ):
             await self._connection.execute(insert(generation), values)
 
     async def of_key(self, requested_by_id: UUID, idempotency_key: str) -> Generation | None:

@@ -78,11 +78,10 @@ class Wizards:
         return found[0]
 
     async def update_step(self, changed: Step) -> None:
-        """Store title and background."""
-        statement = update(step).where(_s.id == changed.id)
-        await self._connection.execute(statement.values(title=changed.title, background_id=changed.background_id))
+        """Store the title alone: the background may be changed by others meanwhile."""
+        await self._connection.execute(update(step).where(_s.id == changed.id).values(title=changed.title))
 
-    async def set_background(self, step_id: UUID, image_id: UUID) -> None:
+    async def set_background(self, step_id: UUID, image_id: UUID | None) -> None:
         """Change the background alone."""
         await self._connection.execute(update(step).where(_s.id == step_id).values(background_id=image_id))
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from domain.errors import NotFound
+from domain.errors import Conflict, NotFound
 from domain.failures import FailureCode, failure
 from domain.generations import (
     STAGES,
@@ -297,6 +297,15 @@ async def test_attempts_come_back_as_recorded(unit_of_work: UnitOfWorkFactory) -
         assert await work.generations.attempts_of([generation.id, uuid4()]) == [ended, second, lost]
         with pytest.raises(Exception, match=r"(?i)unique"):
             await work.generations.add_attempt(an_attempt(generation, 2))
+
+
+@pytest.mark.parametrize("gone", ["identity_id", "step_id", "parent_image_id"])
+async def test_what_is_gone_is_not_asked_with(unit_of_work: UnitOfWorkFactory, gone: str) -> None:
+    """It was there when the request was checked, and was removed since."""
+    viewer = await stored_viewer(unit_of_work)
+    async with unit_of_work() as work:
+        with pytest.raises(Conflict, match=r"was removed just now"):
+            await work.generations.add(a_generation(viewer.user, **{gone: uuid4()}))
 
 
 async def test_a_typical_time_is_the_mean_of_the_latest(unit_of_work: UnitOfWorkFactory) -> None:

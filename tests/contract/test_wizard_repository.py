@@ -51,15 +51,15 @@ async def test_a_wizard_comes_back_as_stored_and_as_renamed(unit_of_work: UnitOf
 
 
 async def test_a_step_comes_back_as_stored_and_as_changed(unit_of_work: UnitOfWorkFactory) -> None:
-    """Every field; the place stays, and so does the other step."""
+    """The title by itself, the background by itself; the place stays, and so does the other step."""
     viewer = await stored_viewer(unit_of_work)
     wizard, (first, second) = await stored_wizard(unit_of_work, viewer, steps=2)
     image, other = an_image(viewer.user), an_image(viewer.user)
-    changed = replace(second, title="The end", background_id=image.id)
+    changed = replace(second, title="The end")
     async with unit_of_work() as work:
         for each in (image, other):
             await work.images.add(each)
-        await work.wizards.update_step(replace(changed, order=7))
+        await work.wizards.update_step(replace(changed, order=7, background_id=image.id))
         await work.commit()
     async with unit_of_work() as work:
         assert await work.wizards.steps_of([wizard.id, uuid4()]) == [first, changed]
