@@ -20,6 +20,7 @@ from graph.images import Image
 from graph.tags import TagInput, tags_of
 
 _NOUN = "Image"
+_FORCE = "Whether to take it from what may no longer show it; otherwise that is refused."
 
 
 @strawberry.input(description="A picture for the library.")
@@ -87,9 +88,7 @@ class SetImagePublicInput:
 
     id: strawberry.ID = strawberry.field(description="The image's id.")
     is_public: bool = strawberry.field(description="Whether the whole community may see it.")
-    force: bool = strawberry.field(
-        default=False, description="Whether to take it from what may no longer show it; otherwise that is refused."
-    )
+    force: bool = strawberry.field(default=False, description=_FORCE)
 
 
 @strawberry.type(description="The image is shared, or no longer.")
@@ -106,10 +105,7 @@ SetImagePublicResult = Annotated[
 
 
 async def _set_public(info: Info, input: Input[SetImagePublicInput]) -> SetImagePublicResult:
-    changed = await info.context.services.images.set_public(
-        info.context.viewer, uuid_of(_NOUN, input.id), input.is_public, force=input.force
-    )
-    return SetImagePublicSuccess(image=changed)
+    return SetImagePublicSuccess(image=await _shared(info, input, input.is_public))
 
 
 @strawberry.input(description="Which image to share, or to share no longer.")
@@ -117,16 +113,12 @@ class ToggleImagePublicInput:
     """An image."""
 
     id: strawberry.ID = strawberry.field(description="The image's id.")
-    force: bool = strawberry.field(
-        default=False, description="Whether to take it from what may no longer show it; otherwise that is refused."
-    )
+    force: bool = strawberry.field(default=False, description=_FORCE)
 
 
 @strawberry.type(description="The image is shared if it wasn't, and isn't if it was.")
-class ToggleImagePublicSuccess:
+class ToggleImagePublicSuccess(SetImagePublicSuccess):
     """An image."""
-
-    image: ImageModel = strawberry.field(graphql_type=Image, description="The image as it is now.")
 
 
 ToggleImagePublicResult = Annotated[
@@ -136,10 +128,15 @@ ToggleImagePublicResult = Annotated[
 
 
 async def _toggle_public(info: Info, input: Input[ToggleImagePublicInput]) -> ToggleImagePublicResult:
-    changed = await info.context.services.images.set_public(
-        info.context.viewer, uuid_of(_NOUN, input.id), None, force=input.force
+    return ToggleImagePublicSuccess(image=await _shared(info, input, None))
+
+
+async def _shared(
+    info: Info, input: SetImagePublicInput | ToggleImagePublicInput, is_public: bool | None
+) -> ImageModel:
+    return await info.context.services.images.set_public(
+        info.context.viewer, uuid_of(_NOUN, input.id), is_public, force=input.force
     )
-    return ToggleImagePublicSuccess(image=changed)
 
 
 @strawberry.input(description="Which image to remove.")

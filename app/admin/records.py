@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Table
-from sqlalchemy.orm import RelationshipProperty, column_property, registry, relationship
+from sqlalchemy.orm import column_property, registry, relationship
 
 from storage.database.tables import community, generation, image, plan, plan_limit, prompt, usage_event, user_account
 
@@ -82,61 +82,35 @@ class UsageRecord:
     """A line of the ledger."""
 
 
+_POINTERS = {
+    "community_id": ("community", CommunityRecord),
+    "plan_id": ("plan", PlanRecord),
+    "user_id": ("user", UserRecord),
+    "owner_id": ("owner", UserRecord),
+    "author_id": ("author", UserRecord),
+    "requested_by_id": ("requested_by", UserRecord),
+    "prompt_id": ("template", PromptRecord),
+    "generation_id": ("generation", GenerationRecord),
+    "parent_image_id": ("parent_image", ImageRecord),
+}
+"""What a column points at, and what a record calls that."""
+
+
 def _map(record: type, table: Table, **properties: Any) -> None:
+    pointers = {
+        called: relationship(pointed_at, foreign_keys=[table.c[column]], viewonly=True, lazy="raise")
+        for column, (called, pointed_at) in _POINTERS.items()
+        if column in table.c
+    }
     unseen = [name for name in _UNSEEN if name in table.c]
-    _records.map_imperatively(record, table, properties=properties, exclude_properties=unseen)
+    _records.map_imperatively(record, table, properties={**pointers, **properties}, exclude_properties=unseen)
 
 
-def _one(record: type, column: Any) -> RelationshipProperty[Any]:
-    """What the column points at."""
-    return relationship(record, foreign_keys=[column], viewonly=True, lazy="raise")
-
-
-_map(
-    CommunityRecord,
-    community,
-    plan=_one(PlanRecord, community.c.plan_id),
-)
-_map(
-    UserRecord,
-    user_account,
-    community=_one(CommunityRecord, user_account.c.community_id),
-    has_password=column_property(user_account.c.password_hash.is_not(None)),
-)
+_map(CommunityRecord, community)
+_map(UserRecord, user_account, has_password=column_property(user_account.c.password_hash.is_not(None)))
 _map(PlanLimitRecord, plan_limit)
-_map(
-    PlanRecord,
-    plan,
-    community=_one(CommunityRecord, plan.c.community_id),
-    limits=relationship(PlanLimitRecord, viewonly=True, lazy="selectin"),
-)
-_map(
-    PromptRecord,
-    prompt,
-    community=_one(CommunityRecord, prompt.c.community_id),
-    author=_one(UserRecord, prompt.c.author_id),
-)
-_map(
-    ImageRecord,
-    image,
-    community=_one(CommunityRecord, image.c.community_id),
-    owner=_one(UserRecord, image.c.owner_id),
-    template=_one(PromptRecord, image.c.prompt_id),
-    generation=_one(GenerationRecord, image.c.generation_id),
-)
-_map(
-    GenerationRecord,
-    generation,
-    community=_one(CommunityRecord, generation.c.community_id),
-    owner=_one(UserRecord, generation.c.owner_id),
-    requested_by=_one(UserRecord, generation.c.requested_by_id),
-    template=_one(PromptRecord, generation.c.prompt_id),
-    parent_image=_one(ImageRecord, generation.c.parent_image_id),
-)
-_map(
-    UsageRecord,
-    usage_event,
-    community=_one(CommunityRecord, usage_event.c.community_id),
-    user=_one(UserRecord, usage_event.c.user_id),
-    generation=_one(GenerationRecord, usage_event.c.generation_id),
-)
+_map(PlanRecord, plan, limits=relationship(PlanLimitRecord, viewonly=True, lazy="selectin"))
+_map(PromptRecord, prompt)
+_map(ImageRecord, image)
+_map(GenerationRecord, generation)
+_map(UsageRecord, usage_event)
