@@ -4,7 +4,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from domain.errors import StoreUnavailable
 from domain.generation_jobs import GenerationJobs
 from domain.picture_store import PictureStore
 from domain.ports import Clock, JobMonitor
@@ -34,20 +33,18 @@ class Sweeps:
         self._clock = clock
 
     async def run(self) -> None:
-        """All of them."""
-        await self._count("objects", self._objects)
+        """All of them; one that fails doesn't keep the others from running."""
+        await self._count("objects", self._pictures.sweep)
         await self._count("generations", self._lost_generations)
 
     async def _count(self, noun: str, sweep: Callable[[], Awaitable[int]]) -> None:
-        swept = await sweep()
+        try:
+            swept = await sweep()
+        except Exception:  # noqa: BLE001 - whatever it was, the next time may be better
+            _log.exception("a sweep failed", extra={"sweep": noun})
+            return
         if swept:
             _log.warning("swept up after a crash", extra={noun: swept})
-
-    async def _objects(self) -> int:
-        try:
-            return await self._pictures.sweep()
-        except StoreUnavailable:
-            return 0  # the next sweep finds them again
 
     async def _lost_generations(self) -> int:
         """End generations that no job will end; that releases what they reserved."""

@@ -99,13 +99,20 @@ async def test_objects_without_a_row_are_removed(
     assert len(caplog.records) == 1
 
 
-async def test_a_store_that_is_away_does_not_keep_generations_from_ending(
-    shop: Workshop, sweeps: Sweeps, viewer: Viewer
+async def test_a_sweep_that_fails_does_not_keep_generations_from_ending(
+    shop: Workshop, sweeps: Sweeps, viewer: Viewer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The objects are found again by the next sweep."""
-    await shop.library.upload(viewer, a_photo())
+    """The operator is told, and the next sweep finds the objects again."""
+    image = await shop.library.upload(viewer, a_photo())
     lost = await shop.requests.ask(viewer, HOUSE)
-    shop.clock.advance(LOST_AFTER_S + 1)
     shop.store.is_down = True
+    await shop.library.delete(viewer, image.id)
+    shop.clock.advance(STORED_WITHIN.total_seconds() + 1)
+    caplog.clear()
     await sweeps.run()
     assert (await shop.load(lost.id)).state is GenerationState.FAILED
+    (told,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert (told.getMessage(), vars(told)["sweep"]) == ("a sweep failed", "objects")
+    shop.store.is_down = False
+    await sweeps.run()
+    assert shop.store.objects == {}
