@@ -106,7 +106,7 @@ class GenerationEvents:
 
 
 async def _add(work: UnitOfWork, image: Image, now: datetime) -> None:
-    picture = await work.pictures.keep(image.community_id, image.picture)
+    picture = await work.pictures.keep(image.owner_id, image.picture)
     if not await work.images.add(replace(image, picture=picture)):
         await work.pictures.release(picture, now)
 

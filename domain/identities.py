@@ -204,7 +204,7 @@ class Identities:
             found = await work.identities.get(viewer.scope, id)
         async with self._pictures.storing(found.community_id, file) as picture, self._unit_of_work() as work:
             before = await work.identities.get(viewer.scope, id, for_update=True)
-            kept = await work.pictures.keep(before.community_id, picture)
+            kept = await work.pictures.keep(before.user_id, picture)
             image = new_upload(before.community_id, before.user_id, kept, file.filename, self._clock.now())
             await work.images.add(image)
             return await self._shown_as(work, before, image.id)

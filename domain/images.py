@@ -232,7 +232,7 @@ class Images:
         async with self._unit_of_work(read_only=True) as work:
             owner = await work.users.acted_for(viewer, user_id)
         async with self._pictures.storing(owner.community_id, file) as picture, self._unit_of_work() as work:
-            kept = await work.pictures.keep(owner.community_id, picture)
+            kept = await work.pictures.keep(owner.id, picture)
             image = new_upload(owner.community_id, owner.id, kept, file.filename, self._clock.now(), tidy)
             await work.images.add(image)
             await work.commit()

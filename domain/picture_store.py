@@ -1,8 +1,8 @@
 """Putting pictures into the object store and taking them out again, so that no object is lost and none is left.
 
-Pictures with the same bytes share their objects within a community, and each picture's users are counted. Every key is
-noted as doomed before its object is written, and no longer is once a row that needs it is committed; it is doomed again
-when the last such row goes. What is doomed is removed: at once, or after a crash by the sweep.
+A person's pictures with the same bytes share their objects, and each picture's users are counted. Every key is noted
+as doomed before its object is written, and no longer is once a row that needs it is committed; it is doomed again when
+the last such row goes. What is doomed is removed: at once, or after a crash by the sweep, which claims it first.
 """
 
 import hashlib
@@ -127,16 +127,17 @@ class PictureStore:
     async def sweep(self) -> int:
         """Remove what crashes and outages left. Returns how many objects. Raises StoreUnavailable."""
         removed = 0
-        while True:
-            async with self._unit_of_work() as work:
-                # Locked until they are gone, so that nobody takes into use what is being removed.
-                keys = await work.pictures.doomed_before(self._clock.now() - STORED_WITHIN, SWEPT_AT_ONCE)
-                await self.objects.delete(keys)
-                await work.pictures.forget(keys)
-                await work.commit()
+        while keys := await self._claim():
+            await self.objects.delete(keys)
+            await self._forget(keys)
             removed += len(keys)
-            if len(keys) < SWEPT_AT_ONCE:
-                return removed
+        return removed
+
+    async def _claim(self) -> list[str]:
+        async with self._unit_of_work() as work:
+            keys = await work.pictures.claim(self._clock.now() - STORED_WITHIN, SWEPT_AT_ONCE)
+            await work.commit()
+        return keys
 
     async def discard_folder(self, prefix: str) -> None:
         """Remove every object below a prefix. A store that is away keeps them, unused."""

@@ -9,7 +9,7 @@ from domain.picture_store import PictureStore
 from domain.pictures import Picture, UploadedFile
 from domain.ports import Clock
 from domain.providers import ReferenceRole
-from domain.repositories import UnitOfWork, UnitOfWorkFactory
+from domain.repositories import UnitOfWorkFactory
 from domain.users import Viewer
 
 MAX_REFERENCE_IMAGES = 5
@@ -101,7 +101,7 @@ class ReferenceImages:
                 taken = await work.reference_images.taken_orders(row.user_id)
                 placed = replace(row, order=free_order(taken, wanted))
                 if row.picture:
-                    placed = replace(placed, picture=await work.pictures.keep(row.community_id, row.picture))
+                    placed = replace(placed, picture=await work.pictures.keep(row.user_id, row.picture))
                 try:
                     await work.reference_images.add(placed)
                     await work.commit()
@@ -118,10 +118,12 @@ class ReferenceImages:
         now = self._clock.now()
         async with self._pictures.storing(found.community_id, file) as picture, self._unit_of_work() as work:
             before = await work.reference_images.get(viewer.scope, id, for_update=True)
-            kept = await work.pictures.keep(before.community_id, picture)
+            if before.picture:
+                kept = await work.pictures.exchange(before.user_id, picture, before.picture, now)
+            else:
+                kept = await work.pictures.keep(before.user_id, picture)
             after = replace(before, picture=kept, updated_at=now)
             await work.reference_images.update(after)
-            await _released(work, before, now)
             await work.commit()
         await self._pictures.clear_away(before.picture)
         return after
@@ -157,11 +159,7 @@ class ReferenceImages:
         async with self._unit_of_work() as work:
             found = await work.reference_images.get(viewer.scope, id, for_update=True)
             await work.reference_images.delete(found.id)
-            await _released(work, found, self._clock.now())
+            if found.picture:
+                await work.pictures.release(found.picture, self._clock.now())
             await work.commit()
         await self._pictures.clear_away(found.picture)
-
-
-async def _released(work: UnitOfWork, slot: ReferenceImage, now: datetime) -> None:
-    if slot.picture:
-        await work.pictures.release(slot.picture, now)

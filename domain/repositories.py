@@ -216,12 +216,15 @@ class PictureRepository(Protocol):
     async def doom(self, keys: Sequence[str], at: datetime) -> None:
         """Note that the objects are to be removed, unless a picture takes them into use."""
 
-    async def keep(self, community_id: UUID, picture: Picture) -> Picture:
+    async def keep(self, owner_id: UUID, picture: Picture) -> Picture:
         """Count one more user of the picture; its objects are no longer doomed.
 
-        When the community has a picture of the same bytes that one is counted and returned, and this one stays doomed.
+        When the owner has a picture of the same bytes that one is counted and returned, and this one stays doomed.
         Raises StoreUnavailable when storing took so long that its objects may be gone.
         """
+
+    async def exchange(self, owner_id: UUID, picture: Picture, former: Picture, at: datetime) -> Picture:
+        """Keep one picture and release another of the same owner, whoever does so the other way round just then."""
 
     async def release(self, picture: Picture, at: datetime) -> None:
         """Count one user less; with the last one its objects are doomed."""
@@ -229,8 +232,11 @@ class PictureRepository(Protocol):
     async def doomed(self, keys: Sequence[str]) -> list[str]:
         """Those of the keys that are doomed."""
 
-    async def doomed_before(self, moment: datetime, limit: int) -> list[str]:
-        """Some keys that were doomed before the moment, locked; what another unit of work has locked is left out."""
+    async def claim(self, doomed_before: datetime, limit: int) -> list[str]:
+        """Some keys that were doomed before the moment, which from now on no picture takes into use.
+
+        Those that were claimed before are claimed again until they are forgotten.
+        """
 
     async def forget(self, keys: Sequence[str]) -> None:
         """Note that the objects are gone."""

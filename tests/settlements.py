@@ -342,7 +342,7 @@ async def _allowances(world: World, home: Settlement) -> None:
             for subject in subjects:
                 await work.usage.move(Account(subject, FEATURE, unit, "2026-11"), home.counted(), home.counted())
         await work.pictures.doom(picture.keys, NOW)
-        await work.pictures.keep(home.community.id, picture)
+        await work.pictures.keep(home.ada.id, picture)
         await work.pictures.doom([f"{home.mark}/doomed"], NOW)
         await work.commit()
     home.rows.append(plan)

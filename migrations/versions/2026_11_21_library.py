@@ -251,17 +251,23 @@ def _pictures() -> None:
     _create(
         table,
         *_needed(TEXT, "picture_key"),
-        *_needed(ID, "community_id"),
+        *_needed(ID, "owner_id"),
         *_needed(TEXT, "sha256"),
         *_needed(DOCUMENT, "variant_keys"),
         *_needed(NUMBER, "users"),
-        _key(table, "community_id", "community"),
-        _unique(table, "community_id", "sha256"),
+        _key(table, "owner_id", "user_account"),
+        _unique(table, "owner_id", "sha256"),
         _check(table, "users", "users > 0"),
         key=("picture_key",),
     )
     table = "doomed_object"
-    _create(table, *_needed(TEXT, "object_key"), *_needed(MOMENT, "doomed_at"), key=("object_key",))
+    _create(
+        table,
+        *_needed(TEXT, "object_key"),
+        *_needed(MOMENT, "doomed_at"),
+        *_needed(FLAG, "is_claimed"),
+        key=("object_key",),
+    )
     _index("ix_doomed_object_doomed_at", table, "doomed_at")
 
 
@@ -331,30 +337,30 @@ def _tokens(row: Any, filename: str, recipe: dict[str, Any]) -> list[str]:
 
 
 def _fill_pictures() -> None:
-    """How many rows need each picture. Where two have the same bytes apart from each other, the first is shared."""
+    """How many rows need each picture. Where two of a person's have the same bytes apart, the first is shared."""
     counted: Counter[str] = Counter()
     first: dict[tuple[UUID, str], Any] = {}
-    for table in ("image", "reference_image"):
+    for table, owner in (("image", "owner_id"), ("reference_image", "user_id")):
         columns = (
-            *_needed(ID, "community_id"),
+            *_needed(ID, owner),
             *_needed(TEXT, "picture_key", "sha256"),
             *_needed(DOCUMENT, "variant_keys"),
         )
         for row in _rows(table, *columns)[1]:
             if row.picture_key:
                 counted[row.picture_key] += 1
-                first.setdefault((row.community_id, row.sha256), row)
+                first.setdefault((getattr(row, owner), row.sha256), row)
     stored = sa.table(
         "stored_picture",
         *_needed(TEXT, "picture_key", "sha256"),
-        *_needed(ID, "community_id"),
+        *_needed(ID, "owner_id"),
         *_needed(DOCUMENT, "variant_keys"),
         *_needed(NUMBER, "users"),
     )
-    for (community_id, sha256), row in first.items():
+    for (owner_id, sha256), row in first.items():
         values = {
             "picture_key": row.picture_key,
-            "community_id": community_id,
+            "owner_id": owner_id,
             "sha256": sha256,
             "variant_keys": row.variant_keys,
             "users": counted[row.picture_key],

@@ -24,25 +24,26 @@ class Pictures:
         self._connection = connection
 
     async def doom(self, keys: Sequence[str], at: datetime) -> None:
-        """Note what is to be removed; what was noted before is removed later."""
+        """Note what is to be removed; what was noted before is removed later, and stays claimed if it was."""
         statement = insert_or_update(doomed_object)
         statement = statement.on_conflict_do_update(
             index_elements=[_d.object_key], set_={"doomed_at": statement.excluded.doomed_at}
         )
-        if keys:
-            await self._connection.execute(statement, [{"object_key": key, "doomed_at": at} for key in sorted(keys)])
+        rows = [{"object_key": key, "doomed_at": at, "is_claimed": False} for key in sorted(keys)]
+        if rows:
+            await self._connection.execute(statement, rows)
 
-    async def keep(self, community_id: UUID, picture: Picture) -> Picture:
-        """Count one more user, of this picture or of the one that has the same bytes."""
+    async def keep(self, owner_id: UUID, picture: Picture) -> Picture:
+        """Count one more user, of this picture or of the owner's one that has the same bytes."""
         values = {
             "picture_key": picture.key,
-            "community_id": community_id,
+            "owner_id": owner_id,
             "sha256": picture.sha256,
             "variant_keys": picture.variant_keys,
             "users": 1,
         }
         statement = insert_or_update(stored_picture).on_conflict_do_update(
-            index_elements=[_p.community_id, _p.sha256], set_={"users": _p.users + 1}
+            index_elements=[_p.owner_id, _p.sha256], set_={"users": _p.users + 1}
         )
         returned = statement.returning(_p.picture_key, _p.variant_keys, _p.users)
         key, variant_keys, users = (await self._connection.execute(returned, values)).one()
@@ -51,10 +52,19 @@ class Pictures:
         return replace(picture, key=key, variant_keys=sizes_of_json(variant_keys))
 
     async def _take_into_use(self, picture: Picture) -> None:
-        spared = await self._connection.execute(delete(doomed_object).where(_d.object_key.in_(picture.keys)))
-        if spared.rowcount != len(picture.keys):
-            # The sweep took them for left over.
+        unclaimed = delete(doomed_object).where(_d.object_key.in_(picture.keys), ~_d.is_claimed)
+        if (await self._connection.execute(unclaimed)).rowcount != len(picture.keys):
+            # A sweep took them for left over.
             raise StoreUnavailable("Storing the picture took too long. Try again.")
+
+    async def exchange(self, owner_id: UUID, picture: Picture, former: Picture, at: datetime) -> Picture:
+        """Keep one and release the other, in the order of their bytes: who swaps them the other way waits for us."""
+        if former.sha256 < picture.sha256:
+            await self.release(former, at)
+            return await self.keep(owner_id, picture)
+        kept = await self.keep(owner_id, picture)
+        await self.release(former, at)
+        return kept
 
     async def release(self, picture: Picture, at: datetime) -> None:
         """Count one user less. A picture nobody counted has had one."""
@@ -70,10 +80,11 @@ class Pictures:
         """Those that are doomed."""
         return list(await self._connection.scalars(select(_d.object_key).where(_d.object_key.in_(keys))))
 
-    async def doomed_before(self, moment: datetime, limit: int) -> list[str]:
-        """What was doomed first, locked."""
-        statement = select(_d.object_key).where(_d.doomed_at < moment).order_by(_d.doomed_at).limit(limit)
-        return list(await self._connection.scalars(statement.with_for_update(skip_locked=True)))
+    async def claim(self, doomed_before: datetime, limit: int) -> list[str]:
+        """What was doomed first, whether a sweep that died had claimed it or not."""
+        first = select(_d.object_key).where(_d.doomed_at < doomed_before).order_by(_d.doomed_at).limit(limit)
+        claimed = update(doomed_object).where(_d.object_key.in_(first.with_for_update(skip_locked=True)))
+        return list(await self._connection.scalars(claimed.values(is_claimed=True).returning(_d.object_key)))
 
     async def forget(self, keys: Sequence[str]) -> None:
         """The objects are gone."""

@@ -304,25 +304,26 @@ class ProviderAttemptRow(_Tables, table=True):
 
 
 class StoredPictureRow(_Tables, table=True):
-    """Pictures in the object store, by their bytes, with how many rows need them."""
+    """Pictures in the object store, by whose they are and their bytes, with how many rows need them."""
 
     __tablename__ = "stored_picture"
-    __table_args__ = (UniqueConstraint("community_id", "sha256"), CheckConstraint("users > 0", name="users"))
+    __table_args__ = (UniqueConstraint("owner_id", "sha256"), CheckConstraint("users > 0", name="users"))
 
     picture_key: str = Field(primary_key=True)
-    community_id: UUID = Field(foreign_key="community.id", ondelete="RESTRICT")
+    owner_id: UUID = Field(foreign_key="user_account.id", ondelete="RESTRICT")
     sha256: str
     variant_keys: dict[str, str] = _document()
     users: int
 
 
 class DoomedObjectRow(_Tables, table=True):
-    """Objects to be removed from the store."""
+    """Objects to be removed from the store; those that are claimed may be gone already."""
 
     __tablename__ = "doomed_object"
 
     object_key: str = Field(primary_key=True)
     doomed_at: datetime = Field(sa_type=cast("Any", MOMENT), nullable=False, index=True)
+    is_claimed: bool
 
 
 class WizardRow(_Tables, table=True):

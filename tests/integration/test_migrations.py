@@ -183,8 +183,11 @@ RECIPE: dict[str, Any] = {
 }
 
 
-def old_rows(url: str, owner: UUID, community: UUID, generation_prompt: int) -> None:
-    """What a database of the first version may hold: an upload twice, once as a slot too, and an identity's image."""
+def old_rows(url: str, owner: UUID, other: UUID, community: UUID, generation_prompt: int) -> None:
+    """What a database of the first version may hold: an upload twice, once as a slot too, and an identity's image.
+
+    Another person has uploaded the same file.
+    """
     engine = sync_engine(url, 1)
     tables = sa.MetaData()
     tables.reflect(engine)
@@ -218,12 +221,16 @@ def old_rows(url: str, owner: UUID, community: UUID, generation_prompt: int) -> 
     slot = {"user_id": id_of(url, owner), "name": "", "order": 0, "role": "FACE", "updated_at": moment}
     with engine.begin() as connection:
         connection.execute(tables.tables["community"].insert(), {"id": home, "name": "Lovelace"})
-        user = {"email": "a@b", "name": "Ada", "role": "ADMIN", "is_test": False, "tokens_valid_after": moment}
-        connection.execute(tables.tables["user_account"].insert(), {**own, **user, "id": id_of(url, owner)})
+        user = {"name": "Ada", "role": "ADMIN", "is_test": False, "tokens_valid_after": moment}
+        for id in (owner, other):
+            row = {**own, **user, "email": f"{id}@b", "id": id_of(url, id)}
+            connection.execute(tables.tables["user_account"].insert(), row)
         images = tables.tables["image"].insert()
         connection.execute(images, an_old_image("first", "aa", **uploaded, is_public=True))
         connection.execute(images, an_old_image("second", "aa", **uploaded, is_public=False))
         connection.execute(images, an_old_image("third", "bb", **{**made, "recipe": recipe}))
+        theirs = {**uploaded, "owner_id": id_of(url, other)}
+        connection.execute(images, an_old_image("other", "aa", **theirs, is_public=False))
         row = {**own, **picture, **slot, "id": id_of(url, uuid4()), "picture_key": "first", "sha256": "aa"}
         connection.execute(tables.tables["reference_image"].insert(), row)
     engine.dispose()
@@ -236,10 +243,10 @@ def id_of(url: str, id: UUID) -> object:
 
 async def test_what_the_first_version_held_is_found_and_counted(empty_url: str) -> None:
     """Images of before are searched, filtered, tied to their template, and share their objects, as new ones are."""
-    community, owner = uuid4(), uuid4()
+    community, owner, other = uuid4(), uuid4(), uuid4()
     make_room(empty_url)
     run(empty_url, lambda config: command.upgrade(config, "2026_11_20"))
-    old_rows(empty_url, owner, community, generation_prompt=1)
+    old_rows(empty_url, owner, other, community, generation_prompt=1)
     upgrade(empty_url)
     database = open_database(empty_url, 1)
     unit_of_work = database.unit_of_work(RecordedJobs())
@@ -267,8 +274,10 @@ async def test_what_the_first_version_held_is_found_and_counted(empty_url: str) 
         for _ in range(2):
             await work.pictures.release(slots[0].picture, NOW)
         doomed = await work.pictures.doomed(["first", "second", "m"])
+        again = await work.pictures.keep(other, slots[0].picture)
     await database.aclose()
     assert (home.time_zone, home.plan_id, viewer.user.is_operator) == ("UTC", None, False)
     assert acceptance == {prompt.id: Acceptance(made=1, accepted=0)}
-    # Two rows needed the first upload's objects; the second's are nobody else's.
+    # Two rows needed the first upload's objects; the second's are nobody else's, and another's are that person's.
     assert sorted(doomed) == ["first", "m"]
+    assert again.key == "other"

@@ -27,6 +27,7 @@ from storage.database.tables import identity as identity_table
 from storage.database.tables import image as image_table
 from storage.database.tables import plan as plan_table
 from storage.database.tables import step as step_table
+from storage.database.tables import stored_picture
 from tests.database import drop_postgres, new_postgres
 from tests.fakes.clock import FakeClock
 from tests.fakes.mishaps import UnluckyUnitOfWork
@@ -43,6 +44,7 @@ from tests.rows import (
     stored_images,
     stored_viewer,
 )
+from tests.uploads import a_photo
 from tests.workshop import Workshop
 
 WAITING = sa.text(
@@ -103,11 +105,12 @@ class Line:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def at(self, table: sa.Table, id: UUID, *calls: Awaitable[object]) -> list[object]:
+    async def at(self, table: sa.Table, key: object, *calls: Awaitable[object]) -> list[object]:
         """Start the calls one by one, each once those before it wait, while the row is held: what each returns or raises."""
         tasks: list[asyncio.Future[object]] = []
+        (column,) = table.primary_key
         with self._database.sync_engine().connect() as holder:
-            holder.execute(sa.select(table.c.id).where(table.c.id == id).with_for_update())
+            holder.execute(sa.select(column).where(column == key).with_for_update())
             for call in calls:
                 tasks.append(asyncio.ensure_future(call))
                 await self._stand_still(tasks)
@@ -331,3 +334,15 @@ async def test_the_last_plan_is_made_once(shop: Workshop, line: Line, grace: Vie
     assert isinstance(second, Conflict)
     async with shop.unit_of_work(read_only=True) as work:
         assert len(await work.plans.list(community_id)) == MAX_PLANS
+
+
+@pytest.mark.parametrize("held", [0, 1])
+async def test_two_slots_swap_their_pictures(shop: Workshop, line: Line, ada: Viewer, held: int) -> None:
+    """Whichever picture both meet at first: one waits for the other, and both pictures are there in the end."""
+    slots = [await shop.slots.create(ada, file=a_photo(side, 30)) for side in (40, 50)]
+    keys = [slot.picture.key for slot in slots if slot.picture]
+    calls = [shop.slots.upload(ada, slot.id, a_photo(side, 30)) for slot, side in zip(slots, (50, 40), strict=True)]
+    await line.at(stored_picture, keys[held], *(calls if held else reversed(calls)))
+    pictures = [slot.picture for slot in await shop.references(ada) if slot.picture]
+    assert [picture.width_px for picture in pictures] == [50, 40]
+    assert set(shop.store.objects) == {key for picture in pictures for key in picture.keys}

@@ -142,7 +142,7 @@ async def things(atelier: Atelier, operator: User) -> Things:
         call = an_attempt(generation, cost_micro_usd=40_000, finished_at=after(3), outcome="TIMEOUT", is_charged=True)
         await work.generations.add_attempt(replace(call, outcome="STARTED", finished_at=None))
         await work.generations.finish_attempt(call)
-        await work.pictures.keep(community.id, made.picture)
+        await work.pictures.keep(made.owner_id, made.picture)
         await work.images.add(made)
         await work.identities.add(an_identity(member, image_id=made.id))
         await work.wizards.add(wizard)

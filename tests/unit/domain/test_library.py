@@ -17,6 +17,7 @@ from domain.errors import (
     StoreUnavailable,
 )
 from domain.generation_requests import GenerateImage
+from domain.generations import EventDraft
 from domain.identities import Identities, Identity
 from domain.images import Image, ImageFilter, ImageList, ImageSource
 from domain.pages import PageRequest
@@ -93,6 +94,35 @@ class TestUploading:
         assert first.id != second.id
         assert first.picture == second.picture
         assert set(shop.store.objects) == set(first.picture.keys)
+
+    async def test_a_persons_images_portraits_and_slots_share_a_picture(
+        self, shop: Workshop, viewer: Viewer, admin: Viewer
+    ) -> None:
+        """What an admin brings in for the person, and what is made for them, as well; not what is the admin's own."""
+        mine = await shop.library.upload(viewer, a_photo())
+        theirs = await shop.library.upload(admin, a_photo())
+        await shop.library.upload(admin, a_photo(), user_id=viewer.id)
+        identity = await shop.identity(viewer, references=0)
+        await Identities(shop.unit_of_work, shop.pictures, shop.clock).upload_portrait(admin, identity.id, a_photo())
+        await shop.slots.create(admin, user_id=viewer.id, file=a_photo())
+        slots = [await shop.slots.create(viewer), await shop.slots.create(viewer, file=a_photo(50, 30))]
+        filled = [await shop.slots.upload(admin, slot.id, a_photo()) for slot in slots]
+        generation = await shop.requests.ask(viewer, GenerateImage(prompt="A house"))
+        made = await shop.drawn(generation)
+        same = replace(made, picture=replace(made.picture, sha256=mine.picture.sha256))
+        await shop.events.tell(generation, EventDraft(), same)
+        assert {image.picture.key for image in await stored(shop, viewer)} == {mine.picture.key}
+        assert [slot.picture for slot in filled] == [mine.picture] * 2
+        assert set(shop.store.objects) == {*mine.picture.keys, *theirs.picture.keys}
+
+    async def test_nobody_learns_what_another_has(self, shop: Workshop, viewer: Viewer, other: Viewer) -> None:
+        """A file that is uploaded, deleted and uploaded again is new each time, whoever else has it."""
+        mine = await shop.library.upload(viewer, a_photo())
+        first = await shop.library.upload(other, a_photo())
+        await shop.library.delete(other, first.id)
+        second = await shop.library.upload(other, a_photo())
+        assert len({image.picture.key for image in (mine, first, second)}) == 3
+        assert set(shop.store.objects) == {*mine.picture.keys, *second.picture.keys}
 
     async def test_an_admin_uploads_for_users_of_the_community(
         self, shop: Workshop, viewer: Viewer, admin: Viewer, stranger: Viewer
