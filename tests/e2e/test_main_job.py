@@ -155,7 +155,7 @@ async def test_a_reference_that_is_gone_stops_before_the_call(
     """With the file removed behind the server's back, nothing is asked of the vendor."""
     vendor.answer = Answer()
     id = (await server.send(IDENTITY))["viewer"]["identities"][0]["id"]
-    for path in (tmp_path / "data" / "objects").rglob("references/*"):
+    for path in (tmp_path / "data" / "objects").rglob("images/*"):
         path.unlink()
     answer = await server.send(
         "mutation($input: GenerateImageInput!) { generateImage(input: $input) { __typename ... on UserError { message } } }",
