@@ -186,13 +186,16 @@ async def test_an_image_in_use_is_not_deleted_but_by_force(client: Client, world
 
 
 async def test_the_same_files_of_another_image_stay(client: Client, world: World, home: list[Viewer]) -> None:
-    """Two images of the same bytes share their files until the second is gone."""
+    """Two images of a person's with the same bytes share their files until the second is gone; others' are their own."""
     _, ada, bob = home
-    first, second = [(await upload(client, viewer, jpeg()))["image"]["id"] for viewer in (ada, bob)]
+    first, second = [(await upload(client, ada, jpeg()))["image"]["id"] for _ in range(2)]
     files = world.files()
+    theirs = (await upload(client, bob, jpeg()))["image"]["id"]
+    assert len(world.files()) == 2 * len(files)
+    await change(client, bob, "deleteImage", theirs)
     await change(client, ada, "deleteImage", first)
     assert world.files() == files
-    await change(client, bob, "deleteImage", second)
+    await change(client, ada, "deleteImage", second)
     assert world.files() == []
 
 
