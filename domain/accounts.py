@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4, uuid5
 
-from domain.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
+from domain.errors import Conflict, InvalidInput, NotFound, Unauthenticated
+from domain.names import MAX_NAME_CHARS
 from domain.ports import Clock, PasswordHasher, TokenIssuer, TokenVerifier
 from domain.repositories import UnitOfWork, UnitOfWorkFactory
 from domain.tokens import TokenClaims
@@ -14,7 +15,6 @@ from domain.users import Community, Role, User, Viewer, checked_time_zone
 
 MIN_PASSWORD_CHARS = 8
 MAX_PASSWORD_CHARS = 1_000
-MAX_NAME_CHARS = 255
 REMEMBERED = timedelta(seconds=1)
 """How long a token's user is not asked for again: so late may a process notice what another one changed."""
 MAX_REMEMBERED = 1_000
@@ -134,8 +134,7 @@ class Accounts:
 
         Its name is the operator's to give: by it new users find their community.
         """
-        if not viewer.is_admin:
-            raise Forbidden("Only an admin of the community may change it")
+        viewer.require_admin("it")
         async with self._unit_of_work() as work:
             before = await work.users.community(viewer.user.community_id, for_update=True)
             after = replace(before, time_zone=checked_time_zone(time_zone))

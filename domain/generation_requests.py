@@ -35,7 +35,6 @@ from domain.reference_images import ReferenceImage
 from domain.repositories import UnitOfWork, UnitOfWorkFactory
 from domain.tags import Tag, checked_tags
 from domain.users import User, Viewer
-from domain.wizards import require_admin
 
 _log = logging.getLogger(__name__)
 
@@ -330,7 +329,7 @@ class GenerationRequests:
 async def _check_step(work: UnitOfWork, viewer: Viewer, wish: GenerateImage, subject: _Subject) -> None:
     if wish.step_id is None:
         return
-    require_admin(viewer)
+    viewer.require_admin("wizards")
     await work.wizards.get_step(viewer.user.community_id, wish.step_id)
     if subject.owner.id != viewer.id:
         # The whole community will see it; to show somebody's face to all is theirs to allow.

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 from domain.errors import FieldProblem, InvalidInput, LimitReached
 from domain.images import new_upload
+from domain.names import MAX_NAME_CHARS
 from domain.picture_store import PictureStore
 from domain.pictures import UploadedFile
 from domain.ports import Clock
@@ -15,7 +16,6 @@ from domain.reference_images import ReferenceImage
 from domain.repositories import UnitOfWork, UnitOfWorkFactory
 from domain.users import Viewer
 
-MAX_NAME_CHARS = 255
 MAX_TEXT_CHARS = 4_000
 MAX_NOTES = 50
 MAX_IDENTITIES = 200

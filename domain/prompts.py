@@ -8,7 +8,8 @@ from string import Formatter
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from domain.errors import Conflict, FieldProblem, Forbidden, InvalidInput
+from domain.errors import Conflict, FieldProblem, InvalidInput
+from domain.names import checked_name
 from domain.ports import Clock
 from domain.users import User, Viewer
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from domain.identities import Identity
     from domain.repositories import UnitOfWorkFactory
 
-MAX_NAME_CHARS = 255
 MAX_BODY_CHARS = 20_000
 MAX_PROMPT_CHARS = 4_000
 MAX_STRUCTURED_CHARS = 500
@@ -190,10 +190,8 @@ class Prompts:
         activate: bool = True,
     ) -> Prompt:
         """Save the next version of a type. Raises Forbidden, InvalidInput."""
-        _require_admin(viewer)
-        name = name.strip()
-        if not 0 < len(name) <= MAX_NAME_CHARS:
-            raise InvalidInput(f"Name must be 1 to {MAX_NAME_CHARS} characters", "name")
+        viewer.require_admin("prompts")
+        name = checked_name(name)
         check_body(body, type, required_context_keys)
         draft = Prompt(
             id=uuid4(),
@@ -224,7 +222,7 @@ class Prompts:
 
     async def set_active(self, viewer: Viewer, id: UUID, is_active: bool) -> Prompt:
         """Use a version, or stop using it. Raises Forbidden, NotFound, Conflict."""
-        _require_admin(viewer)
+        viewer.require_admin("prompts")
         async with self._unit_of_work() as work:
             before = await work.prompts.get(viewer.user.community_id, id)
             if before.community_id is None:
@@ -253,8 +251,3 @@ class Prompts:
             identity = await work.identities.get(viewer.scope, identity_id) if identity_id else None
             owner = await work.users.acted_for(viewer, identity.user_id if identity else None)
         return rendered_for(body, owner, identity, (additional,), structured)
-
-
-def _require_admin(viewer: Viewer) -> None:
-    if not viewer.is_admin:
-        raise Forbidden("Only an admin of the community may change prompts")

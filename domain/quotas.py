@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 from domain.errors import Conflict, Forbidden, InvalidInput, NotFound, QuotaExceeded
+from domain.names import checked_name
 
 if TYPE_CHECKING:
     from domain.generations import Generation
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from domain.repositories import UnitOfWork, UnitOfWorkFactory
     from domain.users import Community, User, Viewer
 
-MAX_NAME_CHARS = 255
 MAX_PLANS = 100
 MAX_AMOUNT = 2_147_483_647
 """What GraphQL's Int holds; in micro-USD a little over 2,147 dollars a month."""
@@ -281,7 +281,7 @@ class Quotas:
         """
         community_id = None if for_all else viewer.user.community_id
         _require_may_plan(viewer, community_id)
-        plan = Plan(uuid4(), community_id, _checked_name(name), _checked_limits(limits), self._clock.now())
+        plan = Plan(uuid4(), community_id, checked_name(name), _checked_limits(limits), self._clock.now())
         async with self._unit_of_work() as work:
             await work.users.community(viewer.user.community_id, for_update=True)
             if len(await work.plans.list(viewer.user.community_id)) >= MAX_PLANS:
@@ -299,7 +299,7 @@ class Quotas:
             _require_may_plan(viewer, before.community_id)
             after = replace(
                 before,
-                name=before.name if name is None else _checked_name(name),
+                name=before.name if name is None else checked_name(name),
                 limits=before.limits if limits is None else _checked_limits(limits),
             )
             await work.plans.update(after)
@@ -352,15 +352,7 @@ class Quotas:
 def _require_may_plan(viewer: Viewer, community_id: UUID | None) -> None:
     if community_id is None and not viewer.user.is_operator:
         raise Forbidden("Only the operator of this server may change plans for all communities")
-    if not viewer.is_admin:
-        raise Forbidden("Only an admin of the community may change plans and limits")
-
-
-def _checked_name(name: str) -> str:
-    name = name.strip()
-    if not 0 < len(name) <= MAX_NAME_CHARS:
-        raise InvalidInput(f"Name must be 1 to {MAX_NAME_CHARS} characters", "name")
-    return name
+    viewer.require_admin("plans and limits")
 
 
 def _checked_limits(limits: Sequence[Limit]) -> tuple[Limit, ...]:

@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 from domain.errors import Conflict, InvalidInput, LimitReached
+from domain.names import MAX_NAME_CHARS
 from domain.picture_store import PictureStore
 from domain.pictures import Picture, UploadedFile
 from domain.ports import Clock
@@ -13,7 +14,6 @@ from domain.repositories import UnitOfWorkFactory
 from domain.users import Viewer
 
 MAX_REFERENCE_IMAGES = 5
-MAX_NAME_CHARS = 255
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
+from uuid import UUID
 
 from domain.generation_jobs import GenerationJobs
 from domain.picture_store import PictureStore
@@ -34,23 +36,25 @@ class Sweeps:
 
     async def run(self) -> None:
         """All of them; one that fails doesn't keep the others from running."""
-        await self._count("objects", self._pictures.sweep)
-        await self._count("generations", self._lost_generations)
+        for noun, sweep in (("objects", self._pictures.sweep), ("generations", self._lost_generations)):
+            swept = await self._safely(noun, sweep)
+            if swept:
+                _log.warning("swept up after a crash", extra={noun: swept})
 
-    async def _count(self, noun: str, sweep: Callable[[], Awaitable[int]]) -> None:
+    async def _safely(self, noun: str, sweep: Callable[[], Awaitable[int]]) -> int:
         try:
-            swept = await sweep()
+            return await sweep()
         except Exception:  # noqa: BLE001 - whatever it was, the next time may be better
             _log.exception("a sweep failed", extra={"sweep": noun})
-            return
-        if swept:
-            _log.warning("swept up after a crash", extra={noun: swept})
+            return 0
 
     async def _lost_generations(self) -> int:
-        """End generations that no job will end; that releases what they reserved."""
+        """End generations that no job will end, each by itself; that releases what they reserved."""
         async with self._unit_of_work(read_only=True) as work:
             running = await work.generations.running(self._clock.now() - STARTS_WITHIN)
         lost = set(running) - await self._monitor.unfinished(running)
-        for id in lost:
-            await self._jobs.break_off(id)
-        return len(lost)
+        return sum([await self._safely("generations", partial(self._end, id)) for id in lost])
+
+    async def _end(self, id: UUID) -> int:
+        await self._jobs.break_off(id)
+        return 1

@@ -7,7 +7,7 @@ from functools import cache
 from uuid import UUID
 from zoneinfo import available_timezones
 
-from domain.errors import InvalidInput
+from domain.errors import Forbidden, InvalidInput
 
 
 class Role(StrEnum):
@@ -73,6 +73,11 @@ class Viewer:
     def scope(self) -> Scope:
         """A member reaches their own things; an admin those of the whole community."""
         return Scope(self.user.community_id, None if self.is_admin else self.user.id)
+
+    def require_admin(self, what: str) -> None:
+        """Raises Forbidden, unless the viewer may change `what`, which is the admins' to change."""
+        if not self.is_admin:
+            raise Forbidden(f"Only an admin of the community may change {what}")
 
     def reaches(self, user_id: UUID) -> bool:
         """Whether that user of the community is one whose things the viewer may see and change."""

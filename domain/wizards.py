@@ -4,12 +4,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from domain.errors import Forbidden, InvalidInput, LimitReached
+from domain.errors import InvalidInput, LimitReached
+from domain.names import checked_name
 from domain.ports import Clock
 from domain.repositories import UnitOfWork, UnitOfWorkFactory
 from domain.users import Viewer
 
-MAX_NAME_CHARS = 255
 MAX_WIZARDS = 200
 MAX_STEPS = 100
 
@@ -36,13 +36,6 @@ class Step:
     background_id: UUID | None
 
 
-def _checked(text: str, field: str) -> str:
-    text = text.strip()
-    if not 0 < len(text) <= MAX_NAME_CHARS:
-        raise InvalidInput(f"{field.capitalize()} must be 1 to {MAX_NAME_CHARS} characters", field)
-    return text
-
-
 def _placed(ids: list[UUID], id: UUID, order: int | None) -> list[UUID]:
     """The ids with `id` at its place: the last one when none is named. Raises InvalidInput."""
     others = [other for other in ids if other != id]
@@ -62,8 +55,8 @@ class Wizards:
 
     async def create(self, viewer: Viewer, name: str) -> Wizard:
         """A new wizard, without steps. Raises Forbidden, InvalidInput, LimitReached."""
-        require_admin(viewer)
-        wizard = Wizard(uuid4(), viewer.user.community_id, _checked(name, "name"), self._clock.now())
+        viewer.require_admin("wizards")
+        wizard = Wizard(uuid4(), viewer.user.community_id, checked_name(name), self._clock.now())
         async with self._unit_of_work() as work:
             await work.users.community(wizard.community_id, for_update=True)
             if len(await work.wizards.list(wizard.community_id)) >= MAX_WIZARDS:
@@ -74,8 +67,8 @@ class Wizards:
 
     async def rename(self, viewer: Viewer, id: UUID, name: str) -> Wizard:
         """Give a wizard another name. Raises Forbidden, NotFound, InvalidInput."""
-        require_admin(viewer)
-        name = _checked(name, "name")
+        viewer.require_admin("wizards")
+        name = checked_name(name)
         async with self._unit_of_work() as work:
             after = replace(await work.wizards.get(viewer.user.community_id, id, for_update=True), name=name)
             await work.wizards.update(after)
@@ -84,7 +77,7 @@ class Wizards:
 
     async def delete(self, viewer: Viewer, id: UUID) -> None:
         """Remove a wizard with its steps; their backgrounds stay in the library. Raises Forbidden, NotFound."""
-        require_admin(viewer)
+        viewer.require_admin("wizards")
         async with self._unit_of_work() as work:
             found = await work.wizards.get(viewer.user.community_id, id, for_update=True)
             await work.wizards.delete(found.id)
@@ -95,8 +88,8 @@ class Wizards:
 
         Raises Forbidden, NotFound, InvalidInput, LimitReached.
         """
-        require_admin(viewer)
-        title = _checked(title, "title")
+        viewer.require_admin("wizards")
+        title = checked_name(title, "title")
         async with self._unit_of_work() as work:
             wizard = await work.wizards.get(viewer.user.community_id, wizard_id, for_update=True)
             ids = [step.id for step in await work.wizards.steps_of([wizard.id])]
@@ -113,10 +106,10 @@ class Wizards:
         self, viewer: Viewer, id: UUID, *, title: str | None = None, order: int | None = None
     ) -> Step:
         """Rename a step, or move it to another place. Raises Forbidden, NotFound, InvalidInput."""
-        require_admin(viewer)
+        viewer.require_admin("wizards")
         async with self._unit_of_work() as work:
             before = await self._locked(work, viewer, id)
-            after = replace(before, title=before.title if title is None else _checked(title, "title"))
+            after = replace(before, title=before.title if title is None else checked_name(title, "title"))
             await work.wizards.update_step(after)
             if order is not None:
                 ids = [step.id for step in await work.wizards.steps_of([before.wizard_id])]
@@ -128,7 +121,7 @@ class Wizards:
 
     async def delete_step(self, viewer: Viewer, id: UUID) -> None:
         """Remove a step; the later ones move down. Raises Forbidden, NotFound."""
-        require_admin(viewer)
+        viewer.require_admin("wizards")
         async with self._unit_of_work() as work:
             found = await self._locked(work, viewer, id)
             await work.wizards.delete_step(id)
@@ -141,7 +134,7 @@ class Wizards:
 
         Raises Forbidden, NotFound, InvalidInput.
         """
-        require_admin(viewer)
+        viewer.require_admin("wizards")
         async with self._unit_of_work() as work:
             await work.wizards.get_step(viewer.user.community_id, step_id)
             if image_id:
@@ -160,9 +153,3 @@ class Wizards:
         found = await work.wizards.get_step(viewer.user.community_id, step_id)
         await work.wizards.get(found.community_id, found.wizard_id, for_update=True)
         return await work.wizards.get_step(viewer.user.community_id, step_id)
-
-
-def require_admin(viewer: Viewer) -> None:
-    """Raises Forbidden for members."""
-    if not viewer.is_admin:
-        raise Forbidden("Only an admin of the community may change wizards")

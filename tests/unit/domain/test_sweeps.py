@@ -116,3 +116,20 @@ async def test_a_sweep_that_fails_does_not_keep_generations_from_ending(
     shop.store.is_down = False
     await sweeps.run()
     assert shop.store.objects == {}
+
+
+async def test_a_generation_that_cannot_be_ended_does_not_keep_others_from_ending(
+    shop: Workshop, sweeps: Sweeps, viewer: Viewer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whichever is first; it is told, and the next sweep ends it too."""
+    lost = [await shop.requests.ask(viewer, HOUSE) for _ in range(2)]
+    shop.clock.advance(LOST_AFTER_S + 1)
+    caplog.clear()
+    shop.unit_of_work.mishaps["generations.load"] = [RuntimeError("the row is broken")]
+    await sweeps.run()
+    ended = [(await shop.load(one.id)).state is GenerationState.FAILED for one in lost]
+    assert sorted(ended) == [False, True]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == ["a sweep failed"]
+    assert [vars(record)["generations"] for record in caplog.records if record.levelname == "WARNING"] == [1]
+    await sweeps.run()
+    assert [(await shop.load(one.id)).state for one in lost] == [GenerationState.FAILED] * 2
