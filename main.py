@@ -16,6 +16,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(given or [DEFAULT_COMMAND])
     if options.command == "schema":
         return _print_schema()
+    if options.command == "keys" and options.action == "new":
+        return _print_new_key(options.id)
     try:
         settings = load_settings()
     except SettingsError as error:
@@ -44,6 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument("--no-password", action="store_true", help="signs in with `user token` only")
     for name, text in (("token", "print a new token"), ("revoke", "make every token of the user dead")):
         user.add_parser(name, help=text).add_argument("email")
+    keys = commands.add_parser("keys", help="master keys").add_subparsers(dest="action", required=True)
+    keys.add_parser("new", help="print a new master key").add_argument("id", help="what it is called, such as 2026a")
+    keys.add_parser("rotate", help="seal every profile's key with the first of MASTER_KEYS")
+    keys.add_parser("status", help="say how the profiles' keys are sealed")
     return parser
 
 
@@ -51,6 +57,17 @@ def _print_schema() -> int:
     from graph.schema import printed_schema
 
     print(printed_schema(), end="")
+    return 0
+
+
+def _print_new_key(key_id: str) -> int:
+    from storage.vault import new_master_key
+
+    try:
+        print(new_master_key(key_id))
+    except ValueError as problem:
+        print(f"That can't be a key's id: {problem}.", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -69,6 +86,8 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
                 return commands.migrate(settings)
             case "check":
                 return asyncio.run(commands.check(settings))
+            case "keys":
+                return asyncio.run(commands.keys(settings, options.action))
             case _:
                 return asyncio.run(commands.user(settings, options, _password(options)))
     except commands.CommandFailed as error:

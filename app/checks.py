@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from app.wiring import Atelier
 from domain.errors import DomainError
+from domain.key_rotation import KeyRotation
 from domain.providers import ImageProvider, ProviderKind
 from storage.database.engine import DatabaseUnavailable
 
@@ -27,22 +28,31 @@ class Finding:
 async def check(atelier: Atelier) -> list[Finding]:
     """Look at the database, the object store, and every provider that this server can call."""
     settings = atelier.settings
-    providers = [provider for provider in atelier.providers.values() if provider.models]
-    return list(
-        await asyncio.gather(
-            _finding("database", atelier.database.check()),
-            _finding("object store", atelier.objects.check()),
-            *(_provider(provider, provider.kind is settings.default_provider) for provider in providers),
-        )
+    providers = [provider for provider in atelier.access.own.values() if provider.makes_images]
+    database, *others = await asyncio.gather(
+        _finding("database", atelier.database.check()),
+        _finding("object store", atelier.objects.check()),
+        *(_provider(provider, provider.kind is settings.default_provider) for provider in providers),
     )
+    return [database, await _master_keys(atelier, database), *others]
 
 
-async def _finding(subject: str, looking: Awaitable[None], *, is_needed: bool = True) -> Finding:
+async def _finding(subject: str, looking: Awaitable[object], *, is_needed: bool = True) -> Finding:
     try:
         await looking
     except (DomainError, DatabaseUnavailable) as error:
         return Finding(subject, str(error), is_needed)
     return Finding(subject, None, is_needed)
+
+
+async def _master_keys(atelier: Atelier, database: Finding) -> Finding:
+    subject = "master keys"
+    if not atelier.vault.can_seal:
+        return Finding(subject, "MASTER_KEYS is not set, so connection profiles can't keep keys.", is_needed=False)
+    if database.problem:
+        return Finding(subject, "What they sealed can't be looked at without the database.", is_needed=False)
+    lost = (await KeyRotation(atelier.unit_of_work, atelier.vault).status()).unreadable
+    return Finding(subject, f"Keys of connection profiles that they don't open: {lost}." if lost else None)
 
 
 async def _provider(provider: ImageProvider, is_default: bool) -> Finding:

@@ -11,6 +11,7 @@ from app.samples import ensure_samples
 from app.settings import Settings, SettingsError
 from app.wiring import Atelier, compose
 from domain.errors import DomainError
+from domain.key_rotation import KeyRotation
 from domain.users import Role, User
 from engine.locks import AnotherWorker
 from storage.database.engine import DatabaseUnavailable
@@ -130,6 +131,24 @@ async def check(settings: Settings) -> int:
     await atelier.aclose()
     print("\n".join(map(str, findings)))
     return int(any(finding.problem and finding.is_needed for finding in findings))
+
+
+async def keys(settings: Settings, action: str) -> int:
+    """Seal every profile's key with the newest master key, or say how they are sealed."""
+    atelier = await asyncio.to_thread(ready, settings)
+    rotation = KeyRotation(atelier.unit_of_work, atelier.vault)
+    try:
+        if action == "rotate":
+            done = await rotation.run()
+            print(f"Sealed anew: {done.resealed}. Left as they were: {done.skipped_current}.")
+            print(f"Can't be opened: {done.unreadable}.")
+        else:
+            found = await rotation.status()
+            print(f"Sealed with the first master key: {found.current}. With another: {found.older}.")
+            print(f"Can't be opened: {found.unreadable}.")
+    finally:
+        await atelier.aclose()
+    return 0
 
 
 async def user(settings: Settings, options: argparse.Namespace, password: str | None) -> int:

@@ -33,14 +33,16 @@ _SECRET_VALUES = re.compile(
         | \b(?:bearer|basic)[ ]                           # Authorization headers
         | ://[^/:@\s]+:(?=[^/\s]*@)                       # the password of a database address
         ))(?P<secret>[^&\s"'<>@]+)
-      | \b(?:sk-[\w-]{8,}|AIza[\w-]{20,}|eyJ[\w-]+\.[\w-]+\.[\w-]+)  # OpenAI's keys, Google's keys, JWTs
+      | \b(?:sk-[\w-]{8,}|AIza[\w-]{20,}|AQ\.[\w-]{20,}|xai-[\w-]{8,}|gab_[\w-]{8,})  # vendors' keys
+      | \beyJ[\w-]+\.[\w-]+\.[\w-]+  # JWTs
     """,
     re.VERBOSE,
 )
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
-# Libraries that tell about every call, some with the whole address.
+# Libraries that tell about every call, some with the whole address, or with every value of a statement.
 _TALKATIVE = (
+    "aiosqlite",
     "alembic",
     "boto3",
     "botocore",

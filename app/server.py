@@ -52,7 +52,8 @@ def services_of(atelier: Atelier) -> Services:
         prompts=atelier.prompts,
         requests=atelier.requests,
         events=atelier.events,
-        providers=atelier.providers,
+        connection_profiles=atelier.connection_profiles,
+        access=atelier.access,
         objects=atelier.objects,
         clock=atelier.clock,
     )

@@ -5,7 +5,8 @@ A setting's key is its field's name in capitals. An empty value counts as not se
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -25,9 +26,11 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from domain.providers import ProviderKind
+from storage.vault import new_master_key, parse_master_keys
 
 MIN_SECRET_CHARS = 32
 SECRET_FILE = "secret.key"  # noqa: S105  a file's name
+MASTER_KEY_FILE = "master.key"
 
 
 class SettingsError(Exception):
@@ -61,6 +64,7 @@ def _listed(value: object) -> object:
     return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
 
+Network = IPv4Network | IPv6Network
 WebUrl = Annotated[str, AfterValidator(_web_url)]
 Seconds = Annotated[int, Field(gt=0, le=366 * 86_400)]
 
@@ -123,16 +127,54 @@ class Settings(BaseModel):
     jwt_admin_role: str = Field("admin", description="Value of that claim that makes the user an admin.")
 
     # Providers
-    openai_api_key: SecretStr | None = Field(None, description="Key for OpenAI; without it the provider can't be used.")
-    openai_base_url: WebUrl | None = Field(
-        None, description="Another address for the OpenAI interface; OpenAI's own when not set."
+    openai_api_key: SecretStr | None = Field(
+        None, description="Key for OpenAI; without it only connection profiles can use it."
     )
-    gemini_api_key: SecretStr | None = Field(None, description="Key for Gemini; without it the provider can't be used.")
-    gemini_base_url: WebUrl | None = Field(
-        None, description="Another address for the Gemini interface; Google's own when not set."
+    openai_base_url: WebUrl | None = Field(None, description="Another address for OpenAI; its own when not set.")
+    gemini_api_key: SecretStr | None = Field(
+        None, description="Key for Gemini; without it only connection profiles can use it."
+    )
+    gemini_base_url: WebUrl | None = Field(None, description="Another address for Gemini; its own when not set.")
+    imagen_api_key: SecretStr | None = Field(
+        None, description="Key for Imagen (Vertex AI); without it only connection profiles can use it."
+    )
+    imagen_base_url: WebUrl | None = Field(
+        None, description="Another address for Imagen (Vertex AI); its own when not set."
+    )
+    xai_api_key: SecretStr | None = Field(
+        None, description="Key for xAI; without it only connection profiles can use it."
+    )
+    xai_base_url: WebUrl | None = Field(None, description="Another address for xAI; its own when not set.")
+    openrouter_api_key: SecretStr | None = Field(
+        None, description="Key for OpenRouter; without it only connection profiles can use it."
+    )
+    openrouter_base_url: WebUrl | None = Field(
+        None, description="Another address for OpenRouter; its own when not set."
+    )
+    gab_api_key: SecretStr | None = Field(
+        None, description="Key for Gab AI; without it only connection profiles can use it."
+    )
+    gab_base_url: WebUrl | None = Field(None, description="Another address for Gab AI; its own when not set.")
+    ollama_base_url: WebUrl | None = Field(None, description="Address of an Ollama server for everybody.")
+    ollama_api_key: SecretStr | None = Field(None, description="Key for it, where a gateway before it asks for one.")
+    openai_compatible_base_url: WebUrl | None = Field(
+        None, description="Address of a server with OpenAI's interface for everybody, up to and with `/v1`."
+    )
+    openai_compatible_api_key: SecretStr | None = Field(None, description="Key for it, where it asks for one.")
+    master_keys: SecretStr | None = Field(
+        None,
+        description="Keys that seal the keys of connection profiles, as `main.py keys new ID` prints them, separated by "
+        "commas: the first seals, all open. Generated and kept in the data folder with SQLite, where it opens beside those "
+        "that are set; without them on PostgreSQL no profile can keep a key.",
+    )
+    private_networks: Annotated[tuple[Network, ...], BeforeValidator(_listed)] = Field(
+        (),
+        description="Networks that are not public and that connection profiles and imports may reach all the same, "
+        "separated by commas, such as `192.168.1.0/24`.",
     )
     default_provider: Annotated[ProviderKind, BeforeValidator(_upper)] = Field(
-        ProviderKind.OFFLINE, description="Provider of a request that names none: OFFLINE, OPENAI or GEMINI."
+        ProviderKind.OFFLINE,
+        description="Provider of a request that names none, by the server's own access, such as OPENAI.",
     )
     default_model: str | None = Field(
         None, description="Model of a request that names none; the provider's own default when not set."
@@ -185,12 +227,18 @@ class Settings(BaseModel):
             raise ValueError("SECRET_KEY: is missing; with PostgreSQL every process needs the same one")
         self._need_all("storage_", "storage_bucket_name", "storage_access_key_id", "storage_secret_access_key")
         self._need_all("jwt_", "jwt_jwks_url", "jwt_issuer", "jwt_audience")
-        if self.default_provider not in {ProviderKind.OFFLINE, *_PROVIDER_KEYS}:
-            raise ValueError("DEFAULT_PROVIDER: must be OFFLINE, OPENAI or GEMINI; the others can't make images here")
-        key = _PROVIDER_KEYS.get(self.default_provider)
-        if key and not getattr(self, key):
-            raise ValueError(f"{key.upper()}: is missing, though DEFAULT_PROVIDER is {self.default_provider}")
+        if self.default_provider is ProviderKind.ANTHROPIC:
+            raise ValueError("DEFAULT_PROVIDER: must be one that makes images; ANTHROPIC makes none")
+        needed = self._needed_for(self.default_provider)
+        if needed and not getattr(self, needed):
+            raise ValueError(f"{needed.upper()}: is missing, though DEFAULT_PROVIDER is {self.default_provider}")
         return self
+
+    def _needed_for(self, kind: ProviderKind) -> str | None:
+        """The setting without which the server itself has no access to a provider."""
+        if kind is ProviderKind.OFFLINE:
+            return None
+        return f"{kind.lower()}_base_url" if kind in _WITHOUT_ADDRESS else f"{kind.lower()}_api_key"
 
     def _need_all(self, prefix: str, *needed: str) -> None:
         given = sorted(name for name in self.model_fields_set - _FOR_EVERY_STORE if name.startswith(prefix))
@@ -205,7 +253,7 @@ class Settings(BaseModel):
 
 
 _FOR_EVERY_STORE = {"storage_url_ttl_seconds"}
-_PROVIDER_KEYS = {ProviderKind.OPENAI: "openai_api_key", ProviderKind.GEMINI: "gemini_api_key"}
+_WITHOUT_ADDRESS = {ProviderKind.OLLAMA, ProviderKind.OPENAI_COMPATIBLE}
 
 
 def setting_keys() -> dict[str, FieldInfo]:
@@ -238,17 +286,44 @@ def signing_key(settings: Settings) -> bytes:
     """The key that signs tokens and file addresses; embedded it is made once and kept in the data folder."""
     if settings.secret_key is not None:
         return settings.secret_key.get_secret_value().encode()
-    path = settings.data_dir / SECRET_FILE
+    path, key = _kept(settings, SECRET_FILE, lambda: secrets.token_urlsafe(48))
+    if len(key) < MIN_SECRET_CHARS:
+        raise SettingsError(f"The secret key in {path} is damaged. Remove the file to have a new one made.")
+    return key.encode()
+
+
+def master_keys(settings: Settings) -> dict[str, bytes]:
+    """The keys that seal others, by id; embedded one is made once and kept in the data folder. Raises SettingsError."""
+    given: dict[str, bytes] = {}
+    try:
+        if settings.master_keys is not None:
+            given = parse_master_keys(settings.master_keys.get_secret_value())
+    except ValueError as problem:
+        raise SettingsError(f"MASTER_KEYS: {problem}. `main.py keys new ID` prints one.") from None
+    # What the file's key has sealed opens also when there are newer ones.
+    if settings.is_postgres or (given and not (settings.data_dir / MASTER_KEY_FILE).exists()):
+        return given
+    # An id of its own: a file that is lost and made anew is no longer the same key.
+    path, key = _kept(settings, MASTER_KEY_FILE, lambda: new_master_key(f"local-{secrets.token_hex(4)}"))
+    try:
+        return {**given, **{id: made for id, made in parse_master_keys(key).items() if id not in given}}
+    except ValueError:
+        if given:
+            return given
+        # Never made anew by itself: every sealed key would be lost.
+        raise SettingsError(f"The master key in {path} is damaged. Restore the file, or set MASTER_KEYS.") from None
+
+
+def _kept(settings: Settings, name: str, make: Callable[[], str]) -> tuple[Path, str]:
+    """A secret in the data folder, made when it isn't there yet, for this user alone to read."""
+    path = settings.data_dir / name
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(48))
+            file.write(make())
     except FileExistsError:
         pass
-    key = path.read_bytes()
-    if len(key) < MIN_SECRET_CHARS:
-        raise SettingsError(f"The secret key in {path} is damaged. Remove the file to have a new one made.")
-    return key
+    return path, path.read_text("utf-8", "replace").strip()
 
 
 def settings_table() -> str:

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import SecretStr
 
-from app.settings import Settings, signing_key
+from app.settings import Settings, master_keys, signing_key
 from domain.accounts import Accounts
+from domain.connection_profiles import ConnectionProfiles
 from domain.generation_events import GenerationEvents
 from domain.generation_jobs import GenerationJobs
 from domain.generation_requests import GenerationRequests
@@ -19,23 +20,27 @@ from domain.picture_store import PictureStore
 from domain.pictures import PictureLimits
 from domain.ports import ObjectStore
 from domain.prompts import Prompts
+from domain.provider_access import ProviderAccess
 from domain.provider_calls import CallLimits, ProviderCalls
-from domain.providers import ImageProvider, ProviderKind
+from domain.providers import Access, ProviderKind
 from domain.quotas import Quotas
 from domain.reference_images import ReferenceImages
 from domain.repositories import UnitOfWorkFactory
+from domain.routes import Routes
 from domain.sweeps import Sweeps
 from domain.wizards import Wizards
 from engine.hub import Hub, stop
 from engine.jobs import JobEngine, Jobs
 from engine.schedules import repeatedly
 from providers.offline import OfflineProvider
-from providers.registry import Access, all_providers
+from providers.outbound import Outbound
+from providers.registry import Registry
 from storage.credentials import AnyTokens, Argon2Hasher, ExternalIssuer, ExternalTokens, OwnTokens
 from storage.database.databases import Database, open_database
 from storage.imaging import PillowImaging
 from storage.objects.local import LocalObjectStore
 from storage.objects.s3 import S3ObjectStore, S3Settings
+from storage.vault import AesVault
 
 EMBEDDED_WORKER = "local"
 EMBEDDED_POLL_S = 0.1
@@ -61,11 +66,14 @@ class Atelier:
     database: Database
     unit_of_work: UnitOfWorkFactory
     objects: ObjectStore
-    providers: dict[ProviderKind, ImageProvider]
+    outbound: Outbound
+    access: ProviderAccess
+    vault: AesVault
     accounts: Accounts
     reference_images: ReferenceImages
     identities: Identities
     images: Images
+    connection_profiles: ConnectionProfiles
     wizards: Wizards
     prompts: Prompts
     quotas: Quotas
@@ -98,26 +106,29 @@ class Atelier:
 
     async def aclose(self) -> None:
         """Let go of every connection."""
-        for provider in self.providers.values():
+        for provider in self.access.own.values():
             await provider.aclose()
+        await self.outbound.aclose()
         await self.objects.aclose()
         await self.database.aclose()
 
 
 def compose(settings: Settings) -> Atelier:
-    """The server's parts for these settings. Touches nothing but the signing key's file."""
+    """The server's parts for these settings. Touches nothing but the files of the keys that it makes for itself."""
     clock = SystemClock()
     database = open_database(settings.database_url.get_secret_value(), settings.database_pool_size)
     queued = Jobs(database.sync_engine())
     unit_of_work = database.unit_of_work(queued.queue)
     objects = _object_store(settings, clock)
-    providers = _providers(settings)
+    vault = AesVault(master_keys(settings))
+    outbound = Outbound(settings.private_networks)
+    access = _access(settings, outbound, vault)
     limits = PictureLimits(settings.max_picture_bytes, settings.max_picture_pixels)
     pictures = PictureStore(unit_of_work, objects, PillowImaging(), limits, clock)
     hub = Hub(unit_of_work, BUS_POLL_S)
     events = GenerationEvents(unit_of_work, hub, clock)
     calls = ProviderCalls(
-        unit_of_work, providers, pictures, events, clock, CallLimits(timeout_s=settings.provider_timeout_seconds)
+        unit_of_work, access, pictures, events, clock, CallLimits(timeout_s=settings.provider_timeout_seconds)
     )
     jobs = GenerationJobs(unit_of_work, pictures, events, calls, clock)
     return Atelier(
@@ -126,16 +137,19 @@ def compose(settings: Settings) -> Atelier:
         database=database,
         unit_of_work=unit_of_work,
         objects=objects,
-        providers=providers,
+        outbound=outbound,
+        access=access,
+        vault=vault,
         accounts=_accounts(settings, unit_of_work, clock),
         reference_images=ReferenceImages(unit_of_work, pictures, clock),
         identities=Identities(unit_of_work, pictures, clock),
-        images=Images(unit_of_work, pictures, clock),
+        images=Images(unit_of_work, pictures, outbound, clock),
+        connection_profiles=ConnectionProfiles(unit_of_work, access, clock),
         wizards=Wizards(unit_of_work, clock),
         prompts=Prompts(unit_of_work, clock),
         quotas=Quotas(unit_of_work, clock),
         requests=GenerationRequests(
-            unit_of_work, providers, (settings.default_provider, settings.default_model), objects, clock
+            unit_of_work, Routes(access, (settings.default_provider, settings.default_model)), objects, clock
         ),
         events=events,
         sweeps=Sweeps(unit_of_work, pictures, jobs, queued, clock),
@@ -143,8 +157,6 @@ def compose(settings: Settings) -> Atelier:
         engine=JobEngine(
             database.sync_engine(),
             jobs,
-            # Every queue is polled; one that was used before stays, so a key that is taken away strands nothing.
-            [kind for kind, provider in providers.items() if provider.problem is None],
             executor_id=settings.worker_id or EMBEDDED_WORKER,
             slots=settings.worker_slots,
             poll_s=PRODUCTION_POLL_S if settings.is_postgres else EMBEDDED_POLL_S,
@@ -181,15 +193,18 @@ def _object_store(settings: Settings, clock: SystemClock) -> ObjectStore:
     )
 
 
-def _providers(settings: Settings) -> dict[ProviderKind, ImageProvider]:
-    timeout_s = float(settings.provider_timeout_seconds)
-    return all_providers(
-        {
-            ProviderKind.OPENAI: Access(_open(settings.openai_api_key), settings.openai_base_url, timeout_s),
-            ProviderKind.GEMINI: Access(_open(settings.gemini_api_key), settings.gemini_base_url, timeout_s),
-        },
-        OfflineProvider(allow_crash=settings.offline_crash),
+def _access(settings: Settings, outbound: Outbound, vault: AesVault) -> ProviderAccess:
+    """Every provider by the server's own settings, and the way to those of profiles."""
+    registry = Registry(
+        outbound, float(settings.provider_timeout_seconds), OfflineProvider(allow_crash=settings.offline_crash)
     )
+    own = {kind: registry.provider(kind, _own_access(settings, kind)) for kind in ProviderKind}
+    return ProviderAccess(own, registry.provider, vault)
+
+
+def _own_access(settings: Settings, kind: ProviderKind) -> Access:
+    key: SecretStr | None = getattr(settings, f"{kind.lower()}_api_key", None)
+    return Access(_open(key), getattr(settings, f"{kind.lower()}_base_url", None), is_trusted=True)
 
 
 def _open(secret: SecretStr | None) -> str | None:

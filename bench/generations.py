@@ -8,23 +8,25 @@ import io
 import statistics
 import time
 from collections.abc import AsyncGenerator, Sequence
+from typing import cast
 
 from PIL import Image
 
 from app.wiring import Atelier
 from bench.measuring import LoopLag, server, spread
-from domain.generation_requests import GenerateImage
 from domain.generations import GenerationState
 from domain.pictures import PictureLimits
 from domain.providers import (
     ImageModel,
     ImageOptions,
+    ImageProvider,
     PictureArrived,
     PictureRequest,
     ProviderEvent,
     ProviderKind,
 )
 from domain.users import Viewer
+from domain.wishes import GenerateImage
 from storage.imaging import PillowImaging
 
 CALL_S = 2.0
@@ -42,6 +44,9 @@ class FixedProvider:
     name = "Fixed"
     models: Sequence[ImageModel] = (ImageModel(id="fixed", name="Fixed"),)
     problem = None
+    makes_images = True
+    needs_key = False
+    needs_base_url = False
 
     def __init__(self, picture: bytes) -> None:
         self._picture = picture
@@ -59,8 +64,9 @@ class FixedProvider:
         await asyncio.sleep(CALL_S)
         yield PictureArrived(self._picture)
 
-    async def check(self) -> None:
+    async def check(self) -> Sequence[ImageModel]:
         """Always there."""
+        return self.models
 
     async def aclose(self) -> None:
         """Nothing to close."""
@@ -77,7 +83,7 @@ async def run() -> None:
     """Print both measurements."""
     data = picture()
     async with server(LOG_LEVEL="ERROR") as (atelier, viewer):
-        atelier.providers[ProviderKind.OFFLINE] = FixedProvider(data)
+        cast("dict[ProviderKind, ImageProvider]", atelier.access.own)[ProviderKind.OFFLINE] = FixedProvider(data)
         await _one(atelier, viewer, 1)  # imports and connections
         await _few(atelier, viewer, data)
         await _many(atelier, viewer, data)

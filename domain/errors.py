@@ -10,6 +10,7 @@ DomainError
 ├── InvalidImage        the bytes are not a picture we take
 ├── UnsupportedByModel  the chosen model can't do what is asked
 ├── ProviderUnusable    the chosen provider can't be called at all
+├── FetchRefused        a URL may not or can't be fetched
 ├── Unauthenticated     no valid token, or a wrong password
 ├── Forbidden           the viewer's role doesn't allow the operation at all
 └── StoreUnavailable    the object store can't be reached; nothing was changed
@@ -126,6 +127,10 @@ class ProviderUnusable(DomainError):
     def __init__(self, message: str, provider: "ProviderKind") -> None:
         super().__init__(message)
         self.provider = provider
+
+
+class FetchRefused(DomainError):
+    """A URL may not or can't be fetched."""
 
 
 class Unauthenticated(DomainError):

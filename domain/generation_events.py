@@ -61,7 +61,7 @@ class GenerationEvents:
                 failure=unprepared[0] if unprepared else None,
             )
             attempts = await work.generations.attempts_of([generation.id])
-            event = await work.generations.finish(generation.id, now, draft, failures, cost_of(attempts))
+            event = await work.generations.finish(generation.id, now, draft, failures, cost_of(attempts, generation))
             if event and images:
                 await _show(work, generation, images[0], now)
             if event:

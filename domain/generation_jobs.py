@@ -171,6 +171,7 @@ class GenerationJobs:
             await self._events.tell(generation, EventDraft(index=index, stage=stage, image_id=image.id), image)
 
     def _image(self, generation: Generation, index: int, picture: Picture, receipt: Receipt) -> Image:
+        route = generation.routes[receipt.route]
         recipe = Recipe(
             prompt=generation.prompt,
             structured_prompt=generation.structured_prompt,
@@ -178,11 +179,12 @@ class GenerationJobs:
             revised_prompt=receipt.revised_prompt,
             identity=generation.identity,
             reference_hashes=tuple(pin.sha256 for pin in generation.references),
-            provider=generation.provider,
-            model=generation.model,
-            options={key: value for key, value in asdict(generation.options).items() if value is not None},
-            cost_micro_usd=receipt.cost_micro_usd,
+            provider=route.provider,
+            model=route.model,
+            options={key: value for key, value in asdict(route.options).items() if value is not None},
+            cost_micro_usd=receipt.cost.micro_usd if receipt.cost else None,
             parent_image_id=generation.parent_image_id,
+            cost_basis=receipt.cost.basis if receipt.cost else None,
         )
         return Image(
             id=uuid5(generation.id, str(index)),

@@ -1,99 +1,27 @@
 """Asking for pictures: what is checked, rendered and put in line. The work itself is in `generation_jobs`."""
 
 import asyncio
-import hashlib
-import json
 import logging
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid4
 
-from domain.errors import Conflict, DomainError, FieldProblem, InvalidInput, UnsupportedByModel
-from domain.generations import (
-    STAGES,
-    EventDraft,
-    Generation,
-    GenerationState,
-    IdempotencyKeyTaken,
-)
+from domain import costs
+from domain.costs import CostBasis
+from domain.errors import Conflict, DomainError, InvalidInput
+from domain.generations import STAGES, EventDraft, Generation, GenerationState, IdempotencyKeyTaken
 from domain.identities import Identity, Readiness, readiness
 from domain.images import Image
 from domain.ports import Clock, ObjectStore
-from domain.prompts import MAX_PROMPT_CHARS, PromptType, StructuredPrompt, rendered_for
-from domain.providers import (
-    ImageModel,
-    ImageOptions,
-    ImageProvider,
-    OutputFormat,
-    ProviderKind,
-    check_offered,
-    check_options,
-    usable,
-)
+from domain.prompts import PromptType, rendered_for
 from domain.quotas import reserve, shortfalls
 from domain.reference_images import ReferenceImage
 from domain.repositories import UnitOfWork, UnitOfWorkFactory
-from domain.tags import Tag, checked_tags
+from domain.routes import Routes
+from domain.tags import checked_tags
 from domain.users import User, Viewer
+from domain.wishes import GenerateImage, inheriting, naming, without_what_is_gone
 
 _log = logging.getLogger(__name__)
-
-MAX_KEY_CHARS = 255
-
-
-@dataclass(frozen=True, slots=True)
-class GenerateImage:
-    """What a caller asks for. Of identity, prompt, structured prompt and parent one is needed; the others say more.
-
-    What isn't given is taken from the parent's recipe, where there is one that the viewer may see.
-    """
-
-    identity_id: UUID | None = None
-    step_id: UUID | None = None
-    prompt: str | None = None
-    structured_prompt: StructuredPrompt | None = None
-    additional_prompt: str = ""
-    provider: ProviderKind | None = None
-    model: str | None = None
-    options: ImageOptions = field(default_factory=ImageOptions)
-    tags: tuple[Tag, ...] = ()
-    parent_image_id: UUID | None = None
-    save_to_identity: bool = False
-    idempotency_key: str | None = None
-
-    @property
-    def says_nothing(self) -> bool:
-        """Whether only the parent can tell what to make."""
-        return self.identity_id is None and self.prompt is None and self.structured_prompt is None
-
-    def check(self) -> None:
-        """Raises InvalidInput for texts that contradict each other, are missing, or are too long."""
-        checked_tags(self.tags)
-        if self.structured_prompt:
-            self.structured_prompt.check()
-        problems = []
-        if self.prompt is not None and self.structured_prompt:
-            problems.append(FieldProblem(("prompt",), "Give prompt or structuredPrompt, not both"))
-        if self.says_nothing and self.parent_image_id is None:
-            message = "Give one of identityId, prompt, structuredPrompt and parentImageId"
-            problems.append(FieldProblem(("identityId",), message))
-        if self.prompt is not None and not 0 < len(self.prompt.strip()) <= MAX_PROMPT_CHARS:
-            problems.append(FieldProblem(("prompt",), f"Prompt must be 1 to {MAX_PROMPT_CHARS:,} characters"))
-        if len(self.additional_prompt) > MAX_PROMPT_CHARS:
-            message = f"Additional prompt must be at most {MAX_PROMPT_CHARS:,} characters"
-            problems.append(FieldProblem(("additionalPrompt",), message))
-        if self.options.size and (self.options.aspect_ratio or self.options.resolution):
-            message = "Give size, or aspectRatio and resolution: they may contradict each other"
-            problems.append(FieldProblem(("options", "size"), message))
-        if self.idempotency_key is not None and not 0 < len(self.idempotency_key) <= MAX_KEY_CHARS:
-            problems.append(FieldProblem(("idempotencyKey",), f"The key must be 1 to {MAX_KEY_CHARS} characters"))
-        if problems:
-            raise InvalidInput("; ".join(problem.message for problem in problems), problems=problems)
-
-    def fingerprint(self) -> str:
-        """Equal for equal requests: tells a repeated call from another one under the same idempotency key."""
-        canonical = json.dumps(asdict(replace(self, idempotency_key=None)), sort_keys=True, default=str)
-        return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +49,7 @@ class _Prepared:
 
     generation: Generation
     subject: _Subject
-    basis: str
+    passed_over: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,26 +62,15 @@ class GenerationEstimate:
     problems: tuple[str, ...]
 
 
-NO_PRICE = "No price is known."
+NO_PRICE = costs.IN_WORDS[CostBasis.ASSUMED]
 
 
 class GenerationRequests:
-    """Asking for pictures: everything that can be known beforehand is checked before anything is paid for.
+    """Asking for pictures: everything that can be known beforehand is checked before anything is paid for."""
 
-    `default` is the provider, and its model when not the provider's own choice, for requests that name none.
-    """
-
-    def __init__(
-        self,
-        unit_of_work: UnitOfWorkFactory,
-        providers: Mapping[ProviderKind, ImageProvider],
-        default: tuple[ProviderKind, str | None],
-        objects: ObjectStore,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, unit_of_work: UnitOfWorkFactory, routes: Routes, objects: ObjectStore, clock: Clock) -> None:
         self._unit_of_work = unit_of_work
-        self._providers = providers
-        self._default_provider, self._default_model = default
+        self._routes = routes
         self._objects = objects
         self._clock = clock
 
@@ -184,38 +101,35 @@ class GenerationRequests:
             return GenerationEstimate(None, NO_PRICE, None, (error.message,))
         generation = prepared.generation
         seconds = None if generation.expected_s is None else round(generation.expected_s)
-        problems = (*short, *prepared.subject.readiness.warnings)
-        return GenerationEstimate(generation.estimated_cost_micro_usd, prepared.basis, seconds, problems)
+        problems = (*short, *prepared.passed_over, *prepared.subject.readiness.warnings)
+        basis = costs.IN_WORDS[generation.routes[0].assumed_price.basis]
+        return GenerationEstimate(generation.estimated_cost_micro_usd, basis, seconds, problems)
 
     async def _prepared(self, work: UnitOfWork, viewer: Viewer, asked: GenerateImage) -> _Prepared:
         parent = await work.images.get_visible(viewer.scope, asked.parent_image_id) if asked.parent_image_id else None
-        wish = await _without_what_is_gone(work, viewer, asked, _inheriting(viewer, asked, parent))
+        profiles = await self._routes.profiles(work, viewer, asked, parent)
+        named = naming(asked, profiles[0]) if profiles[0] and asked.profile_id else asked
+        wish = await without_what_is_gone(work, viewer, asked, inheriting(viewer, named, parent))
         if wish.save_to_identity and wish.identity_id is None:
             raise InvalidInput("There is no identity to save to: give identityId", "saveToIdentity")
-        provider, model = self._chosen(wish)
         subject = await self._subject(work, viewer, wish)
         await _check_step(work, viewer, wish, subject)
         text = _repeated(asked, parent) or await self._text(work, wish, subject)
-        options = with_defaults(wish.options, model.defaults)
-        check_options(provider.kind, model, options, len(subject.references))
-        _check_length(provider, model, text.prompt)
-        price, basis = provider.price_micro_usd(model.id, options, len(subject.references)), "The provider's price."
-        if price is None:
-            price = await work.generations.typical_cost(subject.owner.community_id, provider.kind, model.id)
-            basis = "The mean of this model's latest images in the community."
+        chosen = await self._routes.chosen(work, viewer, asked, wish, profiles, text.prompt, len(subject.references))
+        first, *fallbacks = chosen.routes
         generation = Generation(
             id=uuid4(),
             community_id=subject.owner.community_id,
             owner_id=subject.owner.id,
             requested_by_id=viewer.id,
             identity_id=wish.identity_id,
-            provider=provider.kind,
-            model=model.id,
+            provider=first.provider,
+            model=first.model,
             prompt=text.prompt,
             structured_prompt=wish.structured_prompt,
             prompt_version=text.prompt_version,
             identity=_snapshot(subject.identity) if subject.identity else None,
-            options=options,
+            options=first.options,
             parent_image_id=wish.parent_image_id,
             save_to_identity=wish.save_to_identity,
             idempotency_key=wish.idempotency_key,
@@ -224,43 +138,18 @@ class GenerationRequests:
             event_seq=0,
             references=(),
             failures=(),
-            expected_s=await work.generations.typical_seconds(provider.kind, model.id),
-            actual_cost_micro_usd=None,
+            expected_s=await work.generations.typical_seconds(first.provider, first.model),
+            actual_cost=None,
             created_at=self._clock.now(),
             finished_at=None,
             prompt_id=text.prompt_id,
             step_id=wish.step_id,
             tags=checked_tags(wish.tags),
-            estimated_cost_micro_usd=None if price is None else price * options.n,
+            profile_id=first.profile_id,
+            price=first.price,
+            fallbacks=tuple(fallbacks),
         )
-        return _Prepared(generation, subject, NO_PRICE if price is None else basis)
-
-    def _chosen(self, wish: GenerateImage) -> tuple[ImageProvider, ImageModel]:
-        kind = wish.provider or self._provider_of(wish.model) or self._default_provider
-        provider = self._providers[kind]
-        if wish.model:
-            # Before the key is asked for: a successor's name helps more than a key for what is gone.
-            check_offered(kind, provider.model(wish.model))
-        usable(provider)
-        default = self._default_model if kind is self._default_provider else None
-        model = provider.model(wish.model or default or provider.models[0].id)
-        known = [each.id for each in provider.models]
-        if kind is ProviderKind.OFFLINE and model.id not in known:
-            # A vendor knows models that we don't; the placeholder would answer to any misspelt name.
-            raise UnsupportedByModel(
-                f"The offline provider has no model {model.id}. Name the provider whose model it is.",
-                provider=kind,
-                model=model.id,
-                option="model",
-                supported=known,
-            )
-        return provider, model
-
-    def _provider_of(self, model: str | None) -> ProviderKind | None:
-        for kind, provider in self._providers.items():
-            if any(known.id == model for known in provider.models):
-                return kind
-        return None
+        return _Prepared(generation, subject, chosen.passed_over)
 
     async def _asked_before(self, work: UnitOfWork, viewer: Viewer, wish: GenerateImage) -> Generation | None:
         if wish.idempotency_key is None:
@@ -336,61 +225,6 @@ async def _check_step(work: UnitOfWork, viewer: Viewer, wish: GenerateImage, sub
         raise InvalidInput("A step's background shows an identity of your own, or none", "stepId")
 
 
-def _check_length(provider: ImageProvider, model: ImageModel, prompt: str) -> None:
-    if len(prompt) > model.max_prompt_chars:
-        raise UnsupportedByModel(
-            f"The prompt has {len(prompt):,} characters; {model.name} takes {model.max_prompt_chars:,}",
-            provider=provider.kind,
-            model=model.id,
-            option="prompt",
-            supported=[f"1-{model.max_prompt_chars}"],
-        )
-
-
-def _inheriting(viewer: Viewer, wish: GenerateImage, parent: Image | None) -> GenerateImage:
-    """The wish, with what it doesn't say taken from the parent's recipe. Raises InvalidInput when nothing says it."""
-    recipe = parent.recipe_for(viewer) if parent else None
-    if recipe is None:
-        if wish.says_nothing:
-            message = "That image has no recipe that you can repeat: give identityId, prompt or structuredPrompt"
-            raise InvalidInput(message, "parentImageId")
-        return wish
-    if wish.prompt is None and wish.structured_prompt is None:
-        # An identity's whole prompt is its own: for another one only the parts can be said again.
-        is_free = recipe.identity is None and recipe.structured_prompt is None
-        wish = replace(
-            wish, prompt=recipe.prompt.strip() if is_free else None, structured_prompt=recipe.structured_prompt
-        )
-    if wish.identity_id is None and recipe.identity is not None:
-        wish = replace(wish, identity_id=UUID(str(recipe.identity["id"])))
-    if wish.provider in {None, recipe.provider} and wish.model in {None, recipe.model}:
-        # What another model makes of these options is not what the caller has seen.
-        options = with_defaults(wish.options, _options(recipe.options))
-        wish = replace(wish, provider=recipe.provider, model=recipe.model, options=options)
-    return wish
-
-
-async def _without_what_is_gone(
-    work: UnitOfWork, viewer: Viewer, asked: GenerateImage, wish: GenerateImage
-) -> GenerateImage:
-    """The wish, without an inherited identity that is no more. Raises InvalidInput when then nothing says what to make."""
-    if wish.identity_id in {None, asked.identity_id} or await work.identities.by_ids(viewer.scope, [wish.identity_id]):
-        return wish
-    if asked.says_nothing:
-        raise InvalidInput(
-            "The identity of that image is gone: give identityId, prompt or structuredPrompt", "parentImageId"
-        )
-    return replace(wish, identity_id=None)
-
-
-def _options(stored: Mapping[str, object]) -> ImageOptions:
-    """A recipe's options as they were asked for."""
-    known: dict[str, object] = {part.name: stored.get(part.name) for part in fields(ImageOptions) if part.name != "n"}
-    if known["output_format"] is not None:
-        known["output_format"] = OutputFormat(str(known["output_format"]))
-    return replace(ImageOptions(), **known)  # type: ignore[arg-type]  # a recipe holds what ImageOptions held
-
-
 def _repeated(wish: GenerateImage, parent: Image | None) -> _Text | None:
     """The parent's own prompt, word for word, when the wish says nothing else. The recipe was checked before."""
     if parent is None or parent.recipe is None or not wish.says_nothing:
@@ -403,22 +237,6 @@ def _repeated(wish: GenerateImage, parent: Image | None) -> _Text | None:
 
 def _joined(*texts: str) -> str:
     return "\n".join(text.strip() for text in texts if text.strip())
-
-
-def with_defaults(options: ImageOptions, defaults: ImageOptions) -> ImageOptions:
-    """The options asked for, and the defaults where nothing was asked for.
-
-    A size says everything about the shape: the default ratio and resolution then stay out of it, and the other way.
-    """
-    shaped = {"aspect_ratio", "resolution"} if options.size else set()
-    if options.aspect_ratio or options.resolution:
-        shaped.add("size")
-    missing = {
-        part.name: getattr(defaults, part.name)
-        for part in fields(options)
-        if getattr(options, part.name) is None and part.name not in shaped
-    }
-    return replace(options, **missing)
 
 
 def _snapshot(identity: Identity) -> dict[str, object]:

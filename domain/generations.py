@@ -12,14 +12,13 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from domain.costs import Cost, CostBasis, total
 from domain.failures import REFUSALS, GenerationFailure
 from domain.pictures import Picture
 from domain.prompts import StructuredPrompt
 from domain.providers import ImageOptions, ProviderKind, ReferenceRole
+from domain.routes import Route
 from domain.tags import Tag
-
-UNKNOWN_PRICE_MICRO_USD = 250_000
-"""What a picture is taken to cost whose price nobody knows: a limit in money must hold for it too."""
 
 
 class GenerationState(StrEnum):
@@ -77,7 +76,8 @@ class PinnedReference:
 class Generation:
     """One request for pictures. `prompt` is what the provider is told; `identity` is a snapshot for the recipe.
 
-    `tags` are those that the images get, `step_id` the step whose background the first one becomes.
+    `tags` are those that the images get, `step_id` the step whose background the first one becomes. Provider, model,
+    options, profile and `price` (of one picture) are those of the first route. A profile may be gone by now.
     """
 
     id: UUID
@@ -101,20 +101,30 @@ class Generation:
     references: tuple[PinnedReference, ...]
     failures: tuple[GenerationFailure, ...]
     expected_s: float | None
-    actual_cost_micro_usd: int | None
+    actual_cost: Cost | None
     created_at: datetime
     finished_at: datetime | None
     prompt_id: UUID | None = None
     step_id: UUID | None = None
     tags: tuple[Tag, ...] = ()
-    estimated_cost_micro_usd: int | None = None
+    profile_id: UUID | None = None
+    price: Cost | None = None
+    fallbacks: tuple[Route, ...] = ()
 
     @property
-    def picture_price_micro_usd(self) -> int:
-        """What one picture is taken to cost, as long as nobody says more."""
-        if self.estimated_cost_micro_usd is None:
-            return UNKNOWN_PRICE_MICRO_USD
-        return self.estimated_cost_micro_usd // self.options.n
+    def routes(self) -> tuple[Route, ...]:
+        """The ways in which its pictures may be made, in order."""
+        return (Route(self.provider, self.model, self.options, self.profile_id, self.price), *self.fallbacks)
+
+    @property
+    def estimated_cost_micro_usd(self) -> int | None:
+        """What all its pictures should cost by the first route; None when nobody can tell."""
+        return None if self.price is None else self.price.micro_usd * self.options.n
+
+    @property
+    def reserved_price(self) -> Cost:
+        """What one picture may cost by any of the routes."""
+        return max((route.assumed_price for route in self.routes), key=lambda price: price.micro_usd)
 
     def seconds_left(self, now: datetime) -> int | None:
         """An estimate from the measured times of this model; None when there is none or nothing is left to wait for."""
@@ -164,7 +174,8 @@ class EventDraft:
 class Attempt:
     """One call to a provider, recorded before and after. `outcome` is STARTED, SUCCEEDED or a FailureCode.
 
-    `is_charged` means that the provider may have taken money for a call that failed.
+    `is_charged` means that the provider may have taken money for a call that failed. `route` counts from 0. `detail` is
+    what the provider said on failure, redacted: for admins.
     """
 
     id: UUID
@@ -177,8 +188,11 @@ class Attempt:
     finished_at: datetime | None
     outcome: str
     provider_request_id: str | None
-    cost_micro_usd: int | None
+    cost: Cost | None
     is_charged: bool = False
+    route: int = 0
+    profile_id: UUID | None = None
+    detail: str | None = None
 
 
 STARTED = "STARTED"
@@ -221,17 +235,16 @@ class RetryPolicy:
         return min(self.max_pause_s, self.first_pause_s * 2.0 ** (attempts_made - 1)) * (0.5 + jitter / 2)
 
 
-def cost_of(attempts: Sequence[Attempt]) -> int | None:
-    """What the calls cost in micro-USD, as far as providers told; None when none did."""
-    costs = [attempt.cost_micro_usd for attempt in attempts if attempt.cost_micro_usd is not None]
-    return sum(costs) if costs else None
+def cost_of(attempts: Sequence[Attempt], generation: Generation) -> Cost | None:
+    """What the calls cost, as it is counted; None when no provider's price was to be had for any of them."""
+    return spent(attempts, generation) if any(attempt.cost for attempt in attempts) else None
 
 
-def spent(attempts: Sequence[Attempt], generation: Generation) -> int:
-    """What the calls cost in micro-USD; one that was paid for without a word of the price counts as was estimated."""
-    price = generation.picture_price_micro_usd
+def spent(attempts: Sequence[Attempt], generation: Generation) -> Cost:
+    """What the calls cost; one that was paid for without a word of the price counts as was estimated."""
     paid = [attempt for attempt in attempts if attempt.is_charged or attempt.outcome == SUCCEEDED]
-    return sum(price if attempt.cost_micro_usd is None else attempt.cost_micro_usd for attempt in paid)
+    costs = (attempt.cost or generation.routes[attempt.route].assumed_price for attempt in paid)
+    return total(costs) or Cost(0, CostBasis.REPORTED)
 
 
 class IdempotencyKeyTaken(Exception):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 from uuid import UUID, uuid4
 
 from domain.errors import FieldProblem, Forbidden, ImageInUse, InvalidInput, NotFound
@@ -17,13 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from domain.costs import CostBasis
     from domain.identities import Identity
     from domain.picture_store import PictureStore
-    from domain.ports import Clock
+    from domain.ports import Clock, Fetcher
     from domain.prompts import StructuredPrompt
     from domain.providers import ProviderKind
     from domain.repositories import UnitOfWork, UnitOfWorkFactory
-    from domain.users import Viewer
+    from domain.users import User, Viewer
     from domain.wizards import Step
 
 
@@ -57,6 +60,7 @@ class Recipe:
     options: Mapping[str, object]
     cost_micro_usd: int | None
     parent_image_id: UUID | None
+    cost_basis: CostBasis | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +218,10 @@ def new_upload(
 class Images:
     """What people do with the images of the library."""
 
-    def __init__(self, unit_of_work: UnitOfWorkFactory, pictures: PictureStore, clock: Clock) -> None:
+    def __init__(self, unit_of_work: UnitOfWorkFactory, pictures: PictureStore, fetcher: Fetcher, clock: Clock) -> None:
         self._unit_of_work = unit_of_work
         self._pictures = pictures
+        self._fetcher = fetcher
         self._clock = clock
 
     async def upload(
@@ -231,12 +236,21 @@ class Images:
         tidy = checked_tags(tags)
         async with self._unit_of_work(read_only=True) as work:
             owner = await work.users.acted_for(viewer, user_id)
-        async with self._pictures.storing(owner.community_id, file) as picture, self._unit_of_work() as work:
-            kept = await work.pictures.keep(owner.id, picture)
-            image = new_upload(owner.community_id, owner.id, kept, file.filename, self._clock.now(), tidy)
-            await work.images.add(image)
-            await work.commit()
-        return image
+        return await self._keep(owner, file, ImageSource.UPLOADED, tidy)
+
+    async def import_from(
+        self, viewer: Viewer, url: str, tags: Iterable[Tag] = (), user_id: UUID | None = None
+    ) -> Image:
+        """Make the picture at a public address an image of the viewer's, or of the user an admin names.
+
+        Raises NotFound, InvalidInput, FetchRefused, InvalidImage, StoreUnavailable.
+        """
+        tidy = checked_tags(tags)
+        async with self._unit_of_work(read_only=True) as work:
+            owner = await work.users.acted_for(viewer, user_id)
+        data = await self._fetcher.fetch(url.strip(), self._pictures.limits.max_bytes)
+        file = UploadedFile(unquote(PurePosixPath(urlsplit(url.strip()).path).name), io.BytesIO(data))
+        return await self._keep(owner, file, ImageSource.IMPORTED, tidy)
 
     async def tag(self, viewer: Viewer, id: UUID, add: Iterable[Tag] = (), remove: Iterable[Tag] = ()) -> Image:
         """Change an image's tags. Raises NotFound, InvalidInput."""
@@ -275,6 +289,15 @@ class Images:
             await work.pictures.release(found.picture, self._clock.now())
             await work.commit()
         await self._pictures.clear_away(found.picture)
+
+    async def _keep(self, owner: User, file: UploadedFile, source: ImageSource, tags: tuple[Tag, ...]) -> Image:
+        async with self._pictures.storing(owner.community_id, file) as picture, self._unit_of_work() as work:
+            kept = await work.pictures.keep(owner.id, picture)
+            image = new_upload(owner.community_id, owner.id, kept, file.filename, self._clock.now(), tags)
+            image = replace(image, source=source)
+            await work.images.add(image)
+            await work.commit()
+        return image
 
     async def _free(
         self, work: UnitOfWork, viewer: Viewer, image: Image, *, force: bool, but_of: UUID | None = None

@@ -51,7 +51,7 @@ class PictureStore:
         self._unit_of_work = unit_of_work
         self.objects = objects
         self.imaging = imaging
-        self._limits = limits
+        self.limits = limits
         self._clock = clock
 
     @asynccontextmanager
@@ -60,7 +60,7 @@ class PictureStore:
 
         What `work.pictures.keep` doesn't take in the block is removed after it. Raises InvalidImage, StoreUnavailable.
         """
-        async with self._storing(community_id, file.body, self._limits) as picture:
+        async with self._storing(community_id, file.body, self.limits) as picture:
             yield picture
 
     @asynccontextmanager

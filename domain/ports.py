@@ -67,6 +67,36 @@ class Imaging(Protocol):
         """A partial picture, checked and made small. Raises InvalidImage."""
 
 
+class Fetcher(Protocol):
+    """Getting pictures from addresses that others name."""
+
+    async def fetch(self, url: str, max_bytes: int) -> bytes:
+        """What is at the address, if it looks like a picture. Nothing that isn't public is connected to.
+
+        Raises FetchRefused in words that tell nothing of what is at the address, and InvalidImage.
+        """
+
+
+class Unopenable(Exception):
+    """A sealed secret can't be opened: its master key isn't here, or it isn't what was sealed."""
+
+
+class Vault(Protocol):
+    """Sealing secrets, so that whoever reads the database reads none."""
+
+    def seal(self, secret: str, bound_to: Sequence[str]) -> str:
+        """The secret, sealed with the newest master key; it opens for the same `bound_to` alone.
+
+        Raises Conflict when this server has no master key.
+        """
+
+    def open(self, sealed: str, bound_to: Sequence[str]) -> str:
+        """The secret. Raises Unopenable."""
+
+    def is_newest(self, sealed: str) -> bool:
+        """Whether it was sealed with the newest master key."""
+
+
 class EventBus(Protocol):
     """Hands the events of generations to whoever follows them. The stored rows are the truth; this only hurries."""
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -12,6 +12,8 @@ from functools import partial
 from typing import TypeVar
 from uuid import uuid4
 
+from domain.connection_profiles import ConnectionProfile
+from domain.costs import Cost, CostBasis
 from domain.errors import ObjectMissing, StoreUnavailable
 from domain.failures import FailureCode, GenerationFailure, failure
 from domain.generation_events import GenerationEvents
@@ -19,17 +21,17 @@ from domain.generations import STARTED, SUCCEEDED, Attempt, EventDraft, Generati
 from domain.picture_store import MADE_LIMITS, PictureStore
 from domain.pictures import EncodedPicture
 from domain.ports import Clock
+from domain.provider_access import ProviderAccess
 from domain.providers import (
-    ImageProvider,
     PictureArrived,
     PictureFailed,
     PictureRequest,
     PreviewArrived,
     ProviderEvent,
-    ProviderKind,
     Reference,
 )
-from domain.repositories import UnitOfWorkFactory
+from domain.repositories import UnitOfWork, UnitOfWorkFactory
+from domain.routes import Route, falls_back
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +39,8 @@ MAX_REPEATED_CALLS = 1
 """How often a call whose outcome a crash left unknown is made again."""
 
 MAX_QUEUED_PREVIEWS = 4
+
+PROFILE_GONE = "The connection profile is gone."
 
 Answer = TypeVar("Answer")
 Previews = asyncio.Queue[PreviewArrived]
@@ -52,12 +56,13 @@ class PictureNotMade(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a provider said beside the bytes it was paid for; stored next to them."""
+    """What a provider said beside the bytes it was paid for, and by which route; stored next to them."""
 
     revised_prompt: str | None
     request_id: str | None
-    cost_micro_usd: int | None
+    cost: Cost | None
     arrived_at: datetime
+    route: int = 0
 
     def to_json(self) -> bytes:
         """The receipt as it is stored."""
@@ -67,7 +72,17 @@ class Receipt:
     def from_json(cls, body: bytes) -> "Receipt":
         """The stored receipt."""
         told = json.loads(body)
-        return cls(**{**told, "arrived_at": datetime.fromisoformat(told["arrived_at"])})
+        cost = told.get("cost")
+        if told.get("cost_micro_usd") is not None:
+            # Earlier versions wrote no ground.
+            cost = {"micro_usd": told["cost_micro_usd"], "basis": CostBasis.LISTED}
+        return cls(
+            told["revised_prompt"],
+            told["request_id"],
+            Cost(cost["micro_usd"], CostBasis(cost["basis"])) if cost else None,
+            datetime.fromisoformat(told["arrived_at"]),
+            told.get("route", 0),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +106,7 @@ class ProviderCalls:
     def __init__(
         self,
         unit_of_work: UnitOfWorkFactory,
-        providers: Mapping[ProviderKind, ImageProvider],
+        access: ProviderAccess,
         pictures: PictureStore,
         events: GenerationEvents,
         clock: Clock,
@@ -99,7 +114,7 @@ class ProviderCalls:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._unit_of_work = unit_of_work
-        self._providers = providers
+        self._access = access
         self._pictures = pictures
         self._events = events
         self._clock = clock
@@ -139,33 +154,38 @@ class ProviderCalls:
         return ended
 
     async def _call(self, generation: Generation, index: int, attempts: Sequence[Attempt]) -> Receipt:
-        made = len(attempts)
         if sum(attempt.outcome == FailureCode.UNKNOWN_CHARGED for attempt in attempts) > MAX_REPEATED_CALLS:
             raise PictureNotMade(failure(FailureCode.UNKNOWN_CHARGED, is_charged=True))
-        if attempts and attempts[-1].outcome != FailureCode.UNKNOWN_CHARGED:
-            await self._pause(generation, index, _failure_of(attempts[-1]), made)
-        request = PictureRequest(
-            model=generation.model,
-            prompt=generation.prompt,
-            options=generation.options,
-            index=index,
-            references=await self._references(generation),
-        )
+        references = await self._references(generation)
+        made = list(attempts)
+        route = made[-1].route if made else 0
+        if made and made[-1].outcome != FailureCode.UNKNOWN_CHARGED:
+            route = await self._next_route(generation, _failure_of(made[-1]), made)
         while True:
-            made += 1
-            outcome = await self._attempt(generation, request, made)
+            asked = generation.routes[route]
+            request = PictureRequest(asked.model, generation.prompt, asked.options, index, references)
+            attempt, outcome = await self._attempt(generation, request, route, len(made) + 1)
             if isinstance(outcome, Receipt):
                 return outcome
-            await self._pause(generation, index, outcome, made)
+            made.append(attempt)
+            route = await self._next_route(generation, outcome, made)
 
-    async def _pause(self, generation: Generation, index: int, why: GenerationFailure, made: int) -> None:
-        """Wait until the call may be made again. Raises PictureNotMade when it may not."""
-        pause_s = self._limits.calls.pause_s(why, made, random.random())  # noqa: S311 - jitter, not a secret
+    async def _next_route(self, generation: Generation, why: GenerationFailure, made: Sequence[Attempt]) -> int:
+        """By which route to call next: another one at once, or the same after a pause. Raises PictureNotMade."""
+        index, route = made[-1].index, made[-1].route
+        is_paid = any(attempt.is_charged for attempt in made)
+        if falls_back(why) and not is_paid and route + 1 < len(generation.routes):
+            name = self._access.own[generation.routes[route + 1].provider].name
+            await self._events.tell(generation, EventDraft(index=index, stage=f"{why.message} Trying {name} instead."))
+            return route + 1
+        calls = sum(attempt.route == route for attempt in made)
+        pause_s = self._limits.calls.pause_s(why, calls, random.random())  # noqa: S311 - jitter, not a secret
         if pause_s is None:
-            raise PictureNotMade(why)
+            raise PictureNotMade(replace(why, is_charged=why.is_charged or is_paid))
         stage = f"{why.message} Trying again in {max(1, round(pause_s))} s."
         await self._events.tell(generation, EventDraft(index=index, stage=stage))
         await self._sleep(pause_s)
+        return route
 
     async def _references(self, generation: Generation) -> tuple[Reference, ...]:
         references = []
@@ -179,44 +199,71 @@ class ProviderCalls:
         return tuple(references)
 
     async def _attempt(
-        self, generation: Generation, request: PictureRequest, number: int
-    ) -> Receipt | GenerationFailure:
+        self, generation: Generation, request: PictureRequest, route: int, number: int
+    ) -> tuple[Attempt, Receipt | GenerationFailure]:
+        asked = generation.routes[route]
         attempt = Attempt(
             id=uuid4(),
             generation_id=generation.id,
             index=request.index,
             number=number,
-            provider=generation.provider,
-            model=generation.model,
+            provider=asked.provider,
+            model=asked.model,
             started_at=self._clock.now(),
             finished_at=None,
             outcome=STARTED,
             provider_request_id=None,
-            cost_micro_usd=None,
+            cost=None,
+            route=route,
+            profile_id=asked.profile_id,
         )
         async with self._unit_of_work() as work:
             await work.generations.add_attempt(attempt)
+            profile = await self._profile(work, generation, attempt)
             await work.commit()
-        event = await self._answer(generation, request)
+        event = await self._answer(generation, asked, profile, request)
         now = self._clock.now()
         outcome: Receipt | GenerationFailure
+        cost = None if event.cost_micro_usd is None else Cost(event.cost_micro_usd, event.cost_basis)
         if isinstance(event, PictureArrived):
-            receipt = Receipt(event.revised_prompt, event.request_id, event.cost_micro_usd, now)
+            receipt = Receipt(event.revised_prompt, event.request_id, cost, now, route)
             outcome = await self._stage(generation, request.index, event.data, receipt)
             ended = _closed(attempt, receipt, now)
         else:
             outcome = event.failure
-            ended = replace(attempt, provider_request_id=event.request_id, finished_at=now)
+            ended = replace(
+                attempt, provider_request_id=event.request_id, finished_at=now, cost=cost, detail=event.detail
+            )
         if isinstance(outcome, GenerationFailure):
             ended = replace(ended, outcome=outcome.code.value, is_charged=outcome.is_charged)
         async with self._unit_of_work() as work:
             await work.generations.finish_attempt(ended)
             await work.commit()
-        return outcome
+        return ended, outcome
 
-    async def _answer(self, generation: Generation, request: PictureRequest) -> PictureArrived | PictureFailed:
-        """The provider's last word. An adapter that breaks its promises is an internal failure, not a crash."""
-        events = self._providers[generation.provider].generate(request)
+    async def _profile(self, work: UnitOfWork, generation: Generation, attempt: Attempt) -> ConnectionProfile | None:
+        """The route's profile as it is now: read where the call is put on record, so that what fails there called nobody."""
+        if attempt.profile_id is None:
+            return None
+        await work.connection_profiles.used(attempt.profile_id, attempt.started_at)
+        found = await work.connection_profiles.of_user_by_ids(generation.requested_by_id, [attempt.profile_id])
+        return found[0] if found else None
+
+    async def _answer(
+        self, generation: Generation, route: Route, profile: ConnectionProfile | None, request: PictureRequest
+    ) -> PictureArrived | PictureFailed:
+        """The provider's last word. A profile that is gone, or doesn't open, never means the server's own access."""
+        if route.profile_id:
+            problem = self._access.problem_of(profile) if profile else PROFILE_GONE
+            if problem:
+                return PictureFailed(failure(FailureCode.INVALID_KEY, problem))
+        async with self._access.lend(route.provider, profile) as provider:
+            return await self._heard(generation, request, provider.generate(request))
+
+    async def _heard(
+        self, generation: Generation, request: PictureRequest, events: AsyncGenerator[ProviderEvent, None]
+    ) -> PictureArrived | PictureFailed:
+        """What a call ends with. An adapter that breaks its promises is an internal failure, not a crash."""
         try:
             # Shown beside the call: a slow store must not use up the time that the provider has.
             async with (
@@ -311,7 +358,7 @@ def _closed(attempt: Attempt, receipt: Receipt | None, now: datetime) -> Attempt
         outcome=SUCCEEDED,
         finished_at=receipt.arrived_at,
         provider_request_id=receipt.request_id,
-        cost_micro_usd=receipt.cost_micro_usd,
+        cost=receipt.cost,
     )
 
 

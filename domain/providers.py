@@ -5,15 +5,22 @@ An adapter is asked for exactly one picture per call; several pictures are sever
 
 import re
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Protocol
 
-from domain.errors import ProviderUnusable, UnsupportedByModel
+from domain.costs import CostBasis
+from domain.errors import UnsupportedByModel
 from domain.failures import GenerationFailure
 from domain.pictures import EncodedPicture
 
+# A model's id becomes part of a URL at some vendors.
+_MODEL_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_:-]|[./](?![./])){0,127}")
 _SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
+
+
+TRANSPARENT = "transparent"
+SHOWN_CHARS = 50
 
 
 class ProviderKind(StrEnum):
@@ -95,10 +102,20 @@ class SizeRule:
 
 
 @dataclass(frozen=True, slots=True)
+class QualityWord:
+    """What a quality of another vendor's means for a model: one of its own qualities, or a resolution."""
+
+    word: str
+    quality: str | None = None
+    resolution: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ImageModel:
     """What one model can do. An empty list means that the option can't be set; `replaced_by` goes with retirement.
 
-    `size_rule` allows more sizes than the `sizes` that forms offer.
+    `size_rule` allows more sizes than the `sizes` that forms offer. `quality_words` says what the words `standard` and
+    `hd` mean here: a quality of the model's own, or a resolution.
     """
 
     id: str
@@ -108,6 +125,7 @@ class ImageModel:
     aspect_ratios: tuple[str, ...] = ()
     resolutions: tuple[str, ...] = ()
     qualities: tuple[str, ...] = ()
+    quality_words: tuple[QualityWord, ...] = ()
     styles: tuple[str, ...] = ()
     backgrounds: tuple[str, ...] = ()
     output_formats: tuple[str, ...] = ()
@@ -157,17 +175,34 @@ class PictureArrived:
     revised_prompt: str | None = None
     request_id: str | None = None
     cost_micro_usd: int | None = None
+    cost_basis: CostBasis = CostBasis.LISTED
 
 
 @dataclass(frozen=True, slots=True)
 class PictureFailed:
-    """No picture came. `request_id` is the provider's own, for its support."""
+    """No picture came. `request_id` is the provider's own, for its support.
+
+    `detail` is what the provider said, redacted and cut short: for admins, who look after its account. A cost is what it
+    told that it took all the same.
+    """
 
     failure: GenerationFailure
     request_id: str | None = None
+    detail: str | None = None
+    cost_micro_usd: int | None = None
+    cost_basis: CostBasis = CostBasis.LISTED
 
 
 ProviderEvent = PreviewArrived | PictureArrived | PictureFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a vendor is reached: by the server's own settings, which are trusted with any address, or by a profile."""
+
+    api_key: str | None = field(default=None, repr=False)
+    base_url: str | None = None
+    is_trusted: bool = False
 
 
 class ImageProvider(Protocol):
@@ -180,6 +215,18 @@ class ImageProvider(Protocol):
     @property
     def name(self) -> str:
         """The vendor's name as people write it."""
+
+    @property
+    def makes_images(self) -> bool:
+        """Whether the vendor makes images at all."""
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether the vendor asks for an API key."""
+
+    @property
+    def needs_base_url(self) -> bool:
+        """Whether it has no address of its own, so that a profile must give one. Others take one from operators alone."""
 
     @property
     def models(self) -> Sequence[ImageModel]:
@@ -198,18 +245,19 @@ class ImageProvider(Protocol):
     def generate(self, request: PictureRequest) -> AsyncGenerator[ProviderEvent, None]:
         """Ask for one picture, once: no retries inside. Closing the generator ends the call."""
 
-    async def check(self) -> None:
-        """Call the vendor without cost. Raises ProviderUnusable in words."""
+    async def check(self) -> Sequence[ImageModel]:
+        """Call the vendor without cost. Returns the image models it offers this key, those we know first.
+
+        Raises ProviderUnusable in words.
+        """
 
     async def aclose(self) -> None:
         """Let go of connections."""
 
 
-def usable(provider: ImageProvider) -> ImageProvider:
-    """The provider itself. Raises ProviderUnusable when it isn't configured."""
-    if provider.problem:
-        raise ProviderUnusable(provider.problem, provider.kind)
-    return provider
+def is_model_id(text: str) -> bool:
+    """Whether a model could be called so."""
+    return _MODEL_ID.fullmatch(text) is not None
 
 
 def check_offered(provider: ProviderKind, model: ImageModel) -> None:
@@ -225,13 +273,37 @@ def check_offered(provider: ProviderKind, model: ImageModel) -> None:
         )
 
 
+def with_defaults(options: ImageOptions, defaults: ImageOptions) -> ImageOptions:
+    """The options asked for, and the defaults where nothing was asked for.
+
+    A size says everything about the shape: the default ratio and resolution then stay out of it, and the other way.
+    """
+    shaped = {"aspect_ratio", "resolution"} if options.size else set()
+    if options.aspect_ratio or options.resolution:
+        shaped.add("size")
+    missing = {
+        part.name: getattr(defaults, part.name)
+        for part in fields(options)
+        if getattr(options, part.name) is None and part.name not in shaped
+    }
+    return replace(options, **missing)
+
+
+def in_own_words(model: ImageModel, options: ImageOptions) -> ImageOptions:
+    """The options with `standard` and `hd` put into what the model calls them; an explicit resolution stays."""
+    meant = next((known for known in model.quality_words if known.word == options.quality), None)
+    if meant is None:
+        return options
+    return replace(options, quality=meant.quality, resolution=options.resolution or meant.resolution)
+
+
 def check_options(provider: ProviderKind, model: ImageModel, options: ImageOptions, references: int) -> None:
     """Refuse, before anything is paid, what the model can't do. Raises UnsupportedByModel with what it can."""
 
-    def refuse(option: str, supported: Sequence[str]) -> UnsupportedByModel:
+    def refuse(option: str, value: object, supported: Sequence[str]) -> UnsupportedByModel:
         offer = f"Supported: {', '.join(supported)}." if supported else "It can't be set for this model."
         return UnsupportedByModel(
-            f"{model.name} does not support this {option}. {offer}",
+            f"{model.name} does not take {option} {str(value)[:SHOWN_CHARS]}. {offer}",
             provider=provider,
             model=model.id,
             option=option,
@@ -240,14 +312,14 @@ def check_options(provider: ProviderKind, model: ImageModel, options: ImageOptio
 
     check_offered(provider, model)
     if not 1 <= options.n <= model.max_images:
-        raise refuse("n", [f"1-{model.max_images}"])
+        raise refuse("n", options.n, [f"1-{model.max_images}"])
     if references > model.max_references:
-        raise refuse("references", [f"0-{model.max_references}"])
+        raise refuse("references", references, [f"0-{model.max_references}"])
     if options.seed is not None and not model.takes_seed:
-        raise refuse("seed", [])
+        raise refuse("seed", options.seed, [])
     rule = model.size_rule
     if options.size is not None and options.size not in model.sizes and not (rule and rule.allows(options.size)):
-        raise refuse("size", (*model.sizes, str(rule)) if rule else model.sizes)
+        raise refuse("size", options.size, (*model.sizes, str(rule)) if rule else model.sizes)
     chosen = (
         ("aspectRatio", options.aspect_ratio, model.aspect_ratios),
         ("resolution", options.resolution, model.resolutions),
@@ -258,4 +330,7 @@ def check_options(provider: ProviderKind, model: ImageModel, options: ImageOptio
     )
     for name, value, supported in chosen:
         if value is not None and value not in supported:
-            raise refuse(name, supported)
+            words = [known.word for known in model.quality_words] if name == "quality" else []
+            raise refuse(name, value, [*supported, *words])
+    if options.background == TRANSPARENT and options.output_format is OutputFormat.JPEG:
+        raise refuse("outputFormat", "JPEG with a transparent background", [OutputFormat.PNG, OutputFormat.WEBP])

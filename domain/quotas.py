@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
+from domain.costs import CostBasis
 from domain.errors import Conflict, Forbidden, InvalidInput, NotFound, QuotaExceeded
 from domain.names import checked_name
 
 if TYPE_CHECKING:
+    from domain.costs import Cost
     from domain.generations import Generation
     from domain.ports import Clock
     from domain.repositories import UnitOfWork, UnitOfWorkFactory
@@ -116,7 +118,10 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class UsageEvent:
-    """A line of the ledger: what changed in the counters of a community and of one of its users. Never altered."""
+    """A line of the ledger: what changed in the counters of a community and of one of its users. Never altered.
+
+    `basis` says how an amount of money is known.
+    """
 
     id: UUID
     community_id: UUID
@@ -129,6 +134,7 @@ class UsageEvent:
     reserved_delta: int
     used_delta: int
     at: datetime
+    basis: CostBasis | None = None
 
     @property
     def accounts(self) -> tuple[Account, Account]:
@@ -186,8 +192,8 @@ async def shortfalls(work: UnitOfWork, generation: Generation, now: datetime) ->
 
 
 def _reservations(generation: Generation, allowance: Allowance, now: datetime) -> list[UsageEvent]:
-    pictures = generation.options.n
-    amounts = {QuotaUnit.IMAGES: pictures, QuotaUnit.MICRO_USD: pictures * generation.picture_price_micro_usd}
+    pictures, price = generation.options.n, generation.reserved_price
+    amounts = {QuotaUnit.IMAGES: pictures, QuotaUnit.MICRO_USD: pictures * price.micro_usd}
     return [
         UsageEvent(
             id=uuid4(),
@@ -201,6 +207,7 @@ def _reservations(generation: Generation, allowance: Allowance, now: datetime) -
             reserved_delta=amount,
             used_delta=0,
             at=now,
+            basis=price.basis if unit is QuotaUnit.MICRO_USD else None,
         )
         for unit, amount in amounts.items()
     ]
@@ -240,9 +247,9 @@ def _dollars(micro_usd: int) -> str:
     return f"${micro_usd / 1_000_000:,.2f}"
 
 
-async def settle(work: UnitOfWork, generation: Generation, images: int, cost_micro_usd: int, now: datetime) -> None:
+async def settle(work: UnitOfWork, generation: Generation, images: int, cost: Cost, now: datetime) -> None:
     """Count what a generation did use instead of what it reserved; once settled, nothing more is counted."""
-    actual = {QuotaUnit.IMAGES: images, QuotaUnit.MICRO_USD: cost_micro_usd}
+    actual = {QuotaUnit.IMAGES: images, QuotaUnit.MICRO_USD: cost.micro_usd}
     for held in await work.usage.unsettled(generation.id):
         used = actual[held.unit]
         event = replace(
@@ -252,6 +259,7 @@ async def settle(work: UnitOfWork, generation: Generation, images: int, cost_mic
             reserved_delta=-held.reserved_delta,
             used_delta=used,
             at=now,
+            basis=cost.basis if used and held.unit is QuotaUnit.MICRO_USD else None,
         )
         for account in event.accounts:
             await work.usage.move(account, event.reserved_delta, event.used_delta)

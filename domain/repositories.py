@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from domain.connection_profiles import ConnectionProfile
+    from domain.costs import Cost
     from domain.failures import GenerationFailure
     from domain.generations import Attempt, EventDraft, Generation, GenerationEvent, PinnedReference
     from domain.identities import Identity
@@ -284,7 +286,7 @@ class GenerationRepository(Protocol):
         at: datetime,
         draft: EventDraft,
         failures: Sequence[GenerationFailure],
-        cost_micro_usd: int | None,
+        cost: Cost | None,
     ) -> GenerationEvent | None:
         """Store the terminal event with the outcome. Returns None when the generation had ended before."""
 
@@ -314,6 +316,40 @@ class GenerationRepository(Protocol):
 
     async def running(self, created_before: datetime) -> Sequence[UUID]:
         """Generations of any community that have not ended, made before the moment: for sweeps alone."""
+
+
+class ConnectionProfileRepository(Protocol):
+    """Connection profiles, always of one user: nobody reaches those of others."""
+
+    async def add(self, profile: ConnectionProfile) -> None:
+        """Store a new profile."""
+
+    async def update(self, profile: ConnectionProfile) -> None:
+        """Store a profile's new values, but for when it was made and used."""
+
+    async def delete(self, id: UUID) -> None:
+        """Remove a profile with its key; generations that it was chosen for remember its id."""
+
+    async def of_user(self, user_id: UUID, *, for_update: bool = False) -> Sequence[ConnectionProfile]:
+        """Every profile of the user, the oldest first.
+
+        With `for_update` no other unit of work that asks so too goes on until this one ends.
+        """
+
+    async def of_user_by_ids(self, user_id: UUID, ids: Sequence[UUID]) -> Sequence[ConnectionProfile]:
+        """Those of the profiles that are the user's."""
+
+    async def end_default(self, user_id: UUID) -> None:
+        """From now on none of the user's profiles is the default."""
+
+    async def used(self, id: UUID, at: datetime) -> None:
+        """Note when a profile was last used; does nothing when it is gone."""
+
+    async def keys(self, after: UUID | None, limit: int) -> Sequence[ConnectionProfile]:
+        """Profiles of everybody that have a key, in the order of their ids: for the rotation of keys alone."""
+
+    async def reseal(self, id: UUID, before: str, sealed_key: str) -> bool:
+        """Replace a sealed key, unless it has been changed since. Returns whether it was replaced."""
 
 
 class WizardRepository(Protocol):
@@ -425,6 +461,7 @@ class UnitOfWork(Protocol):
     wizards: WizardRepository
     plans: PlanRepository
     usage: UsageRepository
+    connection_profiles: ConnectionProfileRepository
     jobs: JobQueue
 
     async def commit(self) -> None:

@@ -7,7 +7,7 @@ on from its last finished step when the process is back. DBOS's traps are listed
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from uuid import UUID
@@ -19,7 +19,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.generation_jobs import GenerationJobs
 from domain.generations import Generation
-from domain.providers import ProviderKind
 from domain.repositories import JobQueue
 from engine.locks import WorkerLock
 
@@ -29,17 +28,14 @@ APPLICATION = "atelier"
 # DBOS hands work only to workers of the version that asked for it: pinned, so that a deploy strands nothing.
 VERSION = "1"
 WORKFLOW = "generate"
+# One queue, with a partition for each provider: a queue for each would be polled by itself, nine times as often.
+QUEUE = "generations"
 # With the growing pauses between them two minutes: a database that is started anew must not cost a generation.
 STEP_ATTEMPTS = 9
 MAX_THREADS = 64
 CUT_OFF_S = 5
 ASKED_AT_ONCE = 500
 _UNFINISHED = ["PENDING", "ENQUEUED", "DELAYED"]
-
-
-def queue_name(provider: ProviderKind) -> str:
-    """The queue of a provider's generations."""
-    return f"generations-{provider.lower()}"
 
 
 class DbosQueue:
@@ -53,7 +49,8 @@ class DbosQueue:
         """Have a worker run the generation, once the connection's transaction is committed."""
         options = EnqueueOptions(
             workflow_name=WORKFLOW,
-            queue_name=queue_name(generation.provider),
+            queue_name=QUEUE,
+            queue_partition_key=generation.provider.value,
             workflow_id=str(generation.id),
             app_version=VERSION,
         )
@@ -115,7 +112,6 @@ class JobEngine:
         self,
         engine: sa.Engine,
         jobs: GenerationJobs,
-        providers: Iterable[ProviderKind],
         *,
         executor_id: str,
         slots: int,
@@ -124,7 +120,6 @@ class JobEngine:
     ) -> None:
         self._engine = engine
         self._jobs = jobs
-        self._providers = list(providers)
         self._executor_id = executor_id
         self._slots = slots
         self._poll_s = poll_s
@@ -147,13 +142,12 @@ class JobEngine:
         DBOS.workflow(name=WORKFLOW)(self._workflow())
         # On the loop's own thread: DBOS runs workflows on the loop that launched it.
         DBOS.launch()
-        for provider in self._providers:
-            await DBOS.register_queue_async(
-                queue_name(provider),
-                worker_concurrency=self._slots,
-                polling_interval_sec=self._poll_s,
-                on_conflict="always_update",
-            )
+        await DBOS.register_queue_async(
+            QUEUE,
+            partition_worker_concurrency=self._slots,
+            polling_interval_sec=self._poll_s,
+            on_conflict="always_update",
+        )
 
     async def aclose(self, drain_s: float) -> None:
         """Claim nothing new, give running work `drain_s` seconds, then cut it off; the next start goes on with it."""

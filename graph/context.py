@@ -1,6 +1,5 @@
 """What an operation works with: the services, who is asking, and the loaders. No database session lives here."""
 
-from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +7,7 @@ from functools import cached_property
 import strawberry
 
 from domain.accounts import Accounts
+from domain.connection_profiles import ConnectionProfiles
 from domain.errors import Unauthenticated
 from domain.generation_events import GenerationEvents
 from domain.generation_requests import GenerationRequests
@@ -15,7 +15,7 @@ from domain.identities import Identities
 from domain.images import Images
 from domain.ports import Clock, ObjectStore
 from domain.prompts import Prompts
-from domain.providers import ImageProvider, ProviderKind
+from domain.provider_access import ProviderAccess
 from domain.quotas import Quotas
 from domain.reference_images import ReferenceImages
 from domain.repositories import UnitOfWork, UnitOfWorkFactory
@@ -33,12 +33,13 @@ class Services:
     reference_images: ReferenceImages
     identities: Identities
     images: Images
+    connection_profiles: ConnectionProfiles
     wizards: Wizards
     prompts: Prompts
     quotas: Quotas
     requests: GenerationRequests
     events: GenerationEvents
-    providers: Mapping[ProviderKind, ImageProvider]
+    access: ProviderAccess
     objects: ObjectStore
     clock: Clock
 

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import strawberry
 
+from domain.costs import IN_WORDS, CostBasis
 from domain.errors import InvalidImageReason
 from domain.failures import MESSAGES, FailureCode
 from domain.generations import STAGES, GenerationState
@@ -126,6 +127,7 @@ _describe(
         ProviderKind.ANTHROPIC: "Anthropic.",
     },
 )
+_describe(CostBasis, "How an amount is known, the firmest ground first.", IN_WORDS)
 _describe(GenerationState, "How far a generation has come.", {state: f"{words}." for state, words in STAGES.items()})
 _describe(FailureCode, "Why a picture could not be made.", MESSAGES)
 _describe(

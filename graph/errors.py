@@ -5,6 +5,7 @@ data, with a code in its extensions; what nobody foresaw is masked there, and lo
 """
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +32,18 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 MASKED = "Something went wrong on the server."
+
+_ECHOES = tuple(
+    (re.compile(echo, re.DOTALL), kept)
+    for echo, kept in (
+        (r"[,;] found: .*", "."),
+        (r" Found: .*", ""),
+        (r"(cannot represent .*?value): .*", r"\1."),
+        (r"Value '.*' does not exist", "That value does not exist"),
+        (r"(found|Unexpected) (\w+) '.*'", r"\1 \2"),
+    )
+)
+"""Where graphql-core repeats what it was given. Source: graphql-core 3.3.2, validate_input_value.py and parser.py."""
 
 
 @strawberry.interface(description="A problem that the caller can be told about, and often mend.")
@@ -188,6 +201,11 @@ class InvalidImageError(UserError):
         return cls(message=error.message, reason=error.reason)
 
 
+@strawberry.type(description="The address may not be fetched, or there is nothing that can be.")
+class FetchRefusedError(UserError):
+    """Of FetchRefused."""
+
+
 @strawberry.type(description="The pictures' store can't be reached. Nothing was changed; try again later.")
 class StorageUnavailableError(UserError):
     """Of StoreUnavailable."""
@@ -216,6 +234,7 @@ TABLE: dict[type[DomainError], Told] = {
     errors.InvalidImage: Told("INVALID_IMAGE", InvalidImageError),
     errors.UnsupportedByModel: Told("UNSUPPORTED_BY_MODEL", UnsupportedByModelError),
     errors.ProviderUnusable: Told("PROVIDER_UNUSABLE", ProviderUnusableError),
+    errors.FetchRefused: Told("FETCH_REFUSED", FetchRefusedError),
     errors.Unauthenticated: Told("UNAUTHENTICATED", WrongCredentialsError),
     errors.Forbidden: Told("FORBIDDEN"),
     errors.StoreUnavailable: Told("STORAGE_UNAVAILABLE", StorageUnavailableError),
@@ -247,9 +266,17 @@ def tell(error: GraphQLError, request_id: str | None) -> None:
     if isinstance(cause, DomainError):
         error.extensions = {"code": TABLE[type(cause)].code}
     elif isinstance(error, GraphQLSyntaxError):
-        error.extensions = {"code": "GRAPHQL_PARSE_FAILED"}
+        error.message, error.extensions = _without_echo(error.message), {"code": "GRAPHQL_PARSE_FAILED"}
     elif cause is None or isinstance(cause, GraphQLError):
-        error.extensions = {"code": "BAD_USER_INPUT" if error.path else "GRAPHQL_VALIDATION_FAILED"}
+        code = "BAD_USER_INPUT" if error.path else "GRAPHQL_VALIDATION_FAILED"
+        error.message, error.extensions = _without_echo(error.message), {"code": code}
     else:
         _log.error("resolver failed", exc_info=cause, extra={"request_id": request_id, "field": error.path})
         error.message, error.extensions = MASKED, {"code": "INTERNAL", "requestId": request_id}
+
+
+def _without_echo(message: str) -> str:
+    """The message without the values it is about: a key or a password may be among them, and clients keep logs."""
+    for echo, kept in _ECHOES:
+        message = echo.sub(kept, message)
+    return message

@@ -3,13 +3,15 @@
 from typing import Annotated
 
 import strawberry
+from strawberry import Parent
 
 from domain import generation_requests as models
 from domain.errors import NotFound
-from domain.generation_requests import NO_PRICE, GenerateImage
+from domain.generation_requests import NO_PRICE
 from domain.generations import Generation as GenerationModel
 from domain.prompts import StructuredPrompt
 from domain.providers import ImageOptions, OutputFormat, ProviderKind
+from domain.wishes import GenerateImage
 from graph.context import Info
 from graph.errors import (
     ConflictError,
@@ -23,10 +25,15 @@ from graph.errors import (
 from graph.fields import Input, resolved
 from graph.generations import Generation
 from graph.ids import uuid_of
+from graph.scalars import amount
 from graph.tags import TagInput, tags_of
 
+_PROFILE = "ConnectionProfile"
 
-@strawberry.input(description="What is asked of the model. What is not given is left to the model.")
+
+@strawberry.input(
+    description="What is asked of the model. What is not given is as the model's `defaults`, or left to the model."
+)
 class ImageOptionsInput:
     """What a model can do is said by `ImageModel`."""
 
@@ -34,7 +41,10 @@ class ImageOptionsInput:
     size: str | None = strawberry.field(default=None, description="Size in pixels, such as `1024x1024`.")
     aspect_ratio: str | None = strawberry.field(default=None, description="Ratio of width to height, such as `16:9`.")
     resolution: str | None = strawberry.field(default=None, description="Resolution, such as `2K`.")
-    quality: str | None = strawberry.field(default=None, description="Quality, such as `high`.")
+    quality: str | None = strawberry.field(
+        default=None,
+        description="Quality, such as `high`; `standard` and `hd` where `ImageModel.qualityWords` has them.",
+    )
     style: str | None = strawberry.field(default=None, description="Style, such as `vivid`.")
     background: str | None = strawberry.field(default=None, description="Background, such as `transparent`.")
     output_format: OutputFormat | None = strawberry.field(default=None, description="File format.")
@@ -91,11 +101,22 @@ class GenerateImageInput:
     additional_prompt: str | None = strawberry.field(
         default=None, description="What to add to the rest: up to 4,000 characters."
     )
+    profile_id: strawberry.ID | None = strawberry.field(
+        default=None,
+        description="The connection profile to ask by. When not given: the server's own access to what is named; your "
+        "default profile, when nothing is named or the server has no such access.",
+    )
+    fallback_profile_ids: list[strawberry.ID] | None = strawberry.field(
+        default=None,
+        description="Up to 5 other connection profiles, in order. Each is tried when the one before fails in a way that "
+        "another may mend; never after a refusal, and never when somebody may have been paid. One that can't do what is "
+        "asked is passed over, which `estimateGeneration` tells.",
+    )
     provider: ProviderKind | None = strawberry.field(
-        default=None, description="Whom to ask; by the model, or the server's default, when not given."
+        default=None, description="Whom to ask; by the profile, the model, or the server's default, when not given."
     )
     model: str | None = strawberry.field(
-        default=None, description="Which model; the provider's default when not given."
+        default=None, description="Which model; the profile's, or the provider's default, when not given."
     )
     options: ImageOptionsInput | None = strawberry.field(default=None, description="What is asked of the model.")
     tags: list[TagInput] | None = strawberry.field(
@@ -122,6 +143,8 @@ class GenerateImageInput:
             prompt=self.prompt,
             structured_prompt=self.structured_prompt.prompt() if self.structured_prompt else None,
             additional_prompt=self.additional_prompt or "",
+            profile_id=uuid_of(_PROFILE, self.profile_id) if self.profile_id is not None else None,
+            fallback_profile_ids=tuple(uuid_of(_PROFILE, id) for id in self.fallback_profile_ids or ()),
             provider=self.provider,
             model=self.model,
             options=self.options.options() if self.options else ImageOptions(),
@@ -159,12 +182,16 @@ async def _generate(info: Info, input: Input[GenerateImageInput]) -> GenerateIma
     return GenerateImageSuccess(generation=await info.context.services.requests.ask(viewer, input.wish()))
 
 
+def _estimated_cost(estimate: Parent[models.GenerationEstimate]) -> int | None:
+    return amount(estimate.cost_micro_usd)
+
+
 @strawberry.type(description="What asking for images would cost and meet with. Nothing is put in line.")
 class GenerationEstimate:
     """The source is a domain GenerationEstimate."""
 
-    cost_micro_usd: int | None = strawberry.field(
-        description="In millionths of a US dollar; null when nobody can tell, or it would be refused."
+    cost_micro_usd: int | None = resolved(
+        _estimated_cost, "In millionths of a US dollar; null when nobody can tell, or it would be refused."
     )
     basis: str = strawberry.field(description="On what ground, for a person to read.")
     seconds: int | None = strawberry.field(

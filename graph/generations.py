@@ -7,6 +7,8 @@ import strawberry
 from strawberry import Parent
 
 from domain import generations as models
+from domain.connection_profiles import ConnectionProfile as ProfileModel
+from domain.costs import CostBasis
 from domain.failures import FailureCode
 from domain.generations import GenerationState
 from domain.identities import Identity as IdentityModel
@@ -15,12 +17,14 @@ from domain.pages import Page
 from domain.providers import ProviderKind
 from domain.users import User as UserModel
 from domain.wizards import Step as StepModel
+from graph.connection_profiles import ConnectionProfile
 from graph.context import Info
 from graph.cursors import PageInfo, asked_page, cursor_of
 from graph.fields import After, First, Id, resolved
 from graph.identities import Identity
 from graph.images import Image
 from graph.nodes import Node, found
+from graph.scalars import amount
 from graph.steps import Step
 from graph.tags import Tag
 from graph.users import User
@@ -40,12 +44,34 @@ class GenerationFailure:
     index: int | None = strawberry.field(description="Which image failed, from 0; null for all of them.")
 
 
+async def _profile(source: Parent[models.Generation | models.Attempt], info: Info) -> ProfileModel | None:
+    return await info.context.loaders.connection_profiles.load(source.profile_id) if source.profile_id else None
+
+
+def _provider_message(attempt: Parent[models.Attempt], info: Info) -> str | None:
+    return attempt.detail if info.context.viewer.is_admin else None
+
+
+def _attempt_cost(attempt: Parent[models.Attempt]) -> int | None:
+    return amount(attempt.cost.micro_usd) if attempt.cost else None
+
+
+def _attempt_basis(attempt: Parent[models.Attempt]) -> CostBasis | None:
+    return attempt.cost.basis if attempt.cost else None
+
+
 @strawberry.type(description="One call to a provider.")
 class Attempt:
     """The source is a domain Attempt."""
 
     provider: ProviderKind = strawberry.field(description="Who was called.")
     model: str = strawberry.field(description="The model that was asked for.")
+    profile: ConnectionProfile | None = resolved(
+        _profile, "By which connection profile, if it is one of yours and still there."
+    )
+    route: int = strawberry.field(
+        description="By which of the ways that were asked for: 0 is the first, others are what it fell back to."
+    )
     index: int = strawberry.field(description="For which image, from 0.")
     number: int = strawberry.field(description="The how manieth call for this image, from 1.")
     started_at: datetime = strawberry.field(description="When the call began.")
@@ -54,6 +80,14 @@ class Attempt:
     provider_request_id: str | None = strawberry.field(
         description="The provider's own id of the call, for its support."
     )
+    provider_message: str | None = resolved(
+        _provider_message,
+        "What the provider said when it failed, without secrets and cut short; for admins of the community alone.",
+    )
+    cost_micro_usd: int | None = resolved(
+        _attempt_cost, "What it cost in millionths of a US dollar; null when that is not known."
+    )
+    cost_basis: CostBasis | None = resolved(_attempt_basis, "How the cost is known; null when it isn't.")
 
 
 async def _owner(generation: Parent[models.Generation], info: Info) -> UserModel | None:
@@ -82,6 +116,18 @@ def _seconds_left(generation: Parent[models.Generation], info: Info) -> int | No
     return generation.seconds_left(info.context.services.clock.now())
 
 
+def _estimated_cost(generation: Parent[models.Generation]) -> int | None:
+    return amount(generation.estimated_cost_micro_usd)
+
+
+def _actual_cost(generation: Parent[models.Generation]) -> int | None:
+    return amount(generation.actual_cost.micro_usd) if generation.actual_cost else None
+
+
+def _cost_basis(generation: Parent[models.Generation]) -> CostBasis | None:
+    return generation.actual_cost.basis if generation.actual_cost else None
+
+
 async def _attempts(generation: Parent[models.Generation], info: Info) -> Sequence[models.Attempt]:
     return await info.context.loaders.attempts_of.load(generation.id)
 
@@ -95,8 +141,11 @@ class Generation(Node):
     step: Step | None = resolved(_step, "Whose background the first image becomes, if the step is still there.")
     state: GenerationState = strawberry.field(description="How far it has come.")
     requested_images: int = resolved(_requested_images, "How many images were asked for.")
-    provider: ProviderKind = strawberry.field(description="Who is asked.")
-    model: str = strawberry.field(description="Which model is asked.")
+    profile: ConnectionProfile | None = resolved(
+        _profile, "The connection profile that it asks by, if it is one of yours and still there."
+    )
+    provider: ProviderKind = strawberry.field(description="Who is asked first.")
+    model: str = strawberry.field(description="Which model is asked first.")
     prompt: str = strawberry.field(description="What the provider is told.")
     tags: list[Tag] = strawberry.field(description="What its images are tagged with.")
     images: list[Image] = resolved(_images, "The images that are done, in order.")
@@ -107,13 +156,19 @@ class Generation(Node):
     estimated_seconds_left: int | None = resolved(
         _seconds_left, "By the model's measured times; null when there are none, or it has ended."
     )
-    estimated_cost_micro_usd: int | None = strawberry.field(
-        description="What it was expected to cost in millionths of a US dollar; null when nobody could tell."
+    estimated_cost_micro_usd: int | None = resolved(
+        _estimated_cost,
+        "What it was expected to cost in millionths of a US dollar; null when nobody could tell.",
     )
-    actual_cost_micro_usd: int | None = strawberry.field(
-        description="What it cost in millionths of a US dollar, as far as the provider tells."
+    actual_cost_micro_usd: int | None = resolved(
+        _actual_cost, "What it cost in millionths of a US dollar, as far as that is known."
     )
-    attempts: list[Attempt] = resolved(_attempts, "Every call that was made for it.")
+    cost_basis: CostBasis | None = resolved(
+        _cost_basis, "How what it cost is known: the weakest ground of its parts; null when it isn't known."
+    )
+    attempts: list[Attempt] = resolved(
+        _attempts, "Every call that was made for it, those by what it fell back to included."
+    )
     created_at: datetime = strawberry.field(description="When it was asked for.")
     finished_at: datetime | None = strawberry.field(description="When it ended; null while it runs.")
 

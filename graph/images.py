@@ -11,6 +11,7 @@ from strawberry.scalars import JSON
 from strawberry.utils.str_converters import to_camel_case
 
 from domain import images as models
+from domain.costs import CostBasis
 from domain.images import ImageList, ImageScope, ImageSource
 from domain.pages import Page
 from domain.providers import ProviderKind
@@ -22,6 +23,7 @@ from graph.fields import After, Before, First, Last, resolved, resolved_at_once
 from graph.ids import uuid_of
 from graph.nodes import Node
 from graph.pictures import Picture
+from graph.scalars import amount
 from graph.tags import Tag, TagInput, tags_of
 from graph.users import User
 
@@ -52,6 +54,10 @@ def _options(recipe: Parent[models.Recipe]) -> JSON:
     return JSON({to_camel_case(name): value for name, value in recipe.options.items()})
 
 
+def _cost(recipe: Parent[models.Recipe]) -> int | None:
+    return amount(recipe.cost_micro_usd)
+
+
 async def _parent(recipe: Parent[models.Recipe], info: Info) -> models.Image | None:
     if recipe.parent_image_id is None:
         return None
@@ -73,9 +79,8 @@ class Recipe:
     provider: ProviderKind = strawberry.field(description="Who made it.")
     model: str = strawberry.field(description="The model that made it.")
     options: JSON = resolved(_options, "The options, named as in `ImageOptionsInput`.")
-    cost_micro_usd: int | None = strawberry.field(
-        description="The cost in millionths of a US dollar, when it is known."
-    )
+    cost_micro_usd: int | None = resolved(_cost, "The cost in millionths of a US dollar, when it is known.")
+    cost_basis: CostBasis | None = strawberry.field(description="How the cost is known; null when it isn't.")
     parent: Annotated["Image", strawberry.lazy("graph.images")] | None = resolved(
         _parent, "The image that this one regenerates or varies, if you may see it."
     )

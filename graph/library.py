@@ -1,4 +1,4 @@
-"""What people do with images of the library: uploading, tagging, sharing and removing them."""
+"""What people do with images of the library: uploading, importing, tagging, sharing and removing them."""
 
 from typing import Annotated
 
@@ -8,6 +8,7 @@ from domain.images import Image as ImageModel
 from domain.pictures import UploadedFile
 from graph.context import Info
 from graph.errors import (
+    FetchRefusedError,
     ImageInUseError,
     InvalidImageError,
     InvalidInputError,
@@ -51,6 +52,41 @@ async def _upload(info: Info, input: Input[UploadImageInput]) -> UploadImageResu
     user_id = uuid_of("User", input.user_id) if input.user_id is not None else None
     made = await info.context.services.images.upload(info.context.viewer, input.file, tags_of(input.tags), user_id)
     return UploadImageSuccess(image=made)
+
+
+@strawberry.input(description="A picture of the web for the library.")
+class ImportImageInput:
+    """An address."""
+
+    url: str = strawberry.field(
+        description="Where the picture is: an `http://` or `https://` address that everybody can reach."
+    )
+    tags: list[TagInput] | None = strawberry.field(default=None, description="What it is about: up to 50 tags.")
+    user_id: strawberry.ID | None = strawberry.field(
+        default=None, description="Whose: yours when not given, or anybody's of the community for an admin."
+    )
+
+
+@strawberry.type(description="The picture is an image of the library; nobody else sees it yet.")
+class ImportImageSuccess(UploadImageSuccess):
+    """An image."""
+
+
+ImportImageResult = Annotated[
+    ImportImageSuccess
+    | InvalidInputError
+    | NotFoundError
+    | FetchRefusedError
+    | InvalidImageError
+    | StorageUnavailableError,
+    strawberry.union("ImportImageResult", description="What became of importing an image."),
+]
+
+
+async def _import(info: Info, input: Input[ImportImageInput]) -> ImportImageResult:
+    user_id = uuid_of("User", input.user_id) if input.user_id is not None else None
+    made = await info.context.services.images.import_from(info.context.viewer, input.url, tags_of(input.tags), user_id)
+    return ImportImageSuccess(image=made)
 
 
 @strawberry.input(description="Which tags to add to an image, and which to take away. One in both lists stays.")
@@ -173,6 +209,9 @@ class LibraryMutations:
 
     upload_image: UploadImageResult = strawberry.mutation(
         resolver=_upload, description="Make a picture an image of the library."
+    )
+    import_image: ImportImageResult = strawberry.mutation(
+        resolver=_import, description="Fetch a picture of the web, and make it an image of the library."
     )
     tag_image: TagImageResult = strawberry.mutation(
         resolver=_tag, description="Add tags to an image, and take tags away."

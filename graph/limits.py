@@ -42,7 +42,15 @@ MAX_COST = 25_000
 """Fields to answer, each as often as the lists around it are assumed to be long."""
 ASSUMED_ROWS = 10
 """How long a list is that takes no `first` or `last`."""
-LONG_LISTS = {"identities": 50, "models": 20, "prompts": 20, "nodes": 100, "wizards": 20, "plans": 20}
+LONG_LISTS = {
+    "identities": 50,
+    "models": 20,
+    "prompts": 20,
+    "nodes": 100,
+    "wizards": 20,
+    "plans": 20,
+    "connectionProfiles": 100,
+}
 """Lists that may be longer; a cycle through any of them soon asks for too much."""
 STATEMENT_COST = 50
 """What a page of a long list counts for: it asks the database each time, others by the batch."""

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from strawberry.dataloader import DataLoader
 
+from domain.connection_profiles import ConnectionProfile
 from domain.generations import Attempt, Generation
 from domain.identities import Identity
 from domain.images import Acceptance, Image, ImageUses
@@ -149,6 +150,11 @@ class Loaders:
     def generations(self) -> DataLoader[UUID, Generation | None]:
         """Generations in reach."""
         return self._by_id(lambda work, ids: work.generations.by_ids(self._viewer.scope, ids))
+
+    @cached_property
+    def connection_profiles(self) -> DataLoader[UUID, ConnectionProfile | None]:
+        """The viewer's own profiles: those of others are out of reach for admins too."""
+        return self._by_id(lambda work, ids: work.connection_profiles.of_user_by_ids(self._viewer.id, ids))
 
     @cached_property
     def attempts_of(self) -> DataLoader[UUID, list[Attempt]]:

@@ -46,6 +46,7 @@ _LOADERS: dict[str, Callable[[Loaders], DataLoader[Any, Any]]] = {
     "Image": lambda loaders: loaders.visible_images,
     "Prompt": lambda loaders: loaders.prompts,
     "Generation": lambda loaders: loaders.generations,
+    "ConnectionProfile": lambda loaders: loaders.connection_profiles,
     "Wizard": lambda loaders: loaders.wizards,
     "Step": lambda loaders: loaders.steps,
     "Plan": lambda loaders: loaders.plans,

@@ -56,3 +56,8 @@ SCALARS: dict[object, ScalarDefinition] = {
 def clamped(number: int) -> int:
     """The number, or the largest that GraphQL's Int holds."""
     return min(number, GRAPHQL_MAX_INT)
+
+
+def amount(micro_usd: int | None) -> int | None:
+    """An amount of money, as far as it is known and an Int holds it: providers may report any."""
+    return None if micro_usd is None else clamped(micro_usd)

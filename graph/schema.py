@@ -10,6 +10,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
 from graph.communities import CommunityMutations
+from graph.connection_profiles import ConnectionProfileMutations, ConnectionProfileQueries
 from graph.errors import HANDLERS, tell
 from graph.execution import LeafExecutor
 from graph.fields import shorten
@@ -39,6 +40,7 @@ class Query(
     PlanQueries,
     GenerationRequestQueries,
     GenerationQueries,
+    ConnectionProfileQueries,
     ProviderQueries,
     PromptQueries,
     StepQueries,
@@ -58,6 +60,7 @@ class Mutation(
     PlanMutations,
     CommunityMutations,
     GenerationRequestMutations,
+    ConnectionProfileMutations,
     PromptMutations,
     StepMutations,
     WizardMutations,

@@ -74,6 +74,21 @@ class OfflineProvider:
         return OFFLINE.name
 
     @property
+    def makes_images(self) -> bool:
+        """Placeholders."""
+        return True
+
+    @property
+    def needs_key(self) -> bool:
+        """Nobody is asked."""
+        return False
+
+    @property
+    def needs_base_url(self) -> bool:
+        """Nobody is asked."""
+        return False
+
+    @property
     def models(self) -> Sequence[ImageModel]:
         """The one model."""
         return OFFLINE.models
@@ -116,8 +131,9 @@ class OfflineProvider:
         data = _NOT_A_PICTURE if "bad-picture" in words else await self._off_the_loop(encode, sketch)
         yield PictureArrived(data, request_id=request_id, cost_micro_usd=0)
 
-    async def check(self) -> None:
+    async def check(self) -> Sequence[ImageModel]:
         """Nothing to call."""
+        return self.models
 
     async def aclose(self) -> None:
         """Nothing to let go of."""

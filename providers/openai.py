@@ -4,62 +4,52 @@ Always one picture per call, streamed where the model streams. The SDK validates
 taken as plain JSON and checked here.
 """
 
-import asyncio
-import base64
-import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from domain.costs import CostBasis
 from domain.failures import FailureCode, failure
-from domain.providers import (
-    OutputFormat,
-    PictureArrived,
-    PictureRequest,
-    PreviewArrived,
-    ProviderEvent,
+from domain.providers import ImageOptions, PictureArrived, PictureRequest, PreviewArrived, ProviderEvent
+from providers.catalogue import OPENAI, Catalogue
+from providers.errors import NoPicture, at_cost
+from providers.openai_style import (
+    OpenAIStyleProvider,
+    body_of,
+    field,
+    files,
+    first_picture,
+    output_format,
+    text_field,
 )
-from providers.catalogue import OPENAI, TOKEN_PRICES, Catalogue
-from providers.errors import NoPicture
+from providers.prices import TOKEN_PRICES, picture_price_micro_usd
 from providers.prompts import full_prompt
-from providers.remotes import RemoteProvider
 from providers.replies import request_id_of
 
 if TYPE_CHECKING:
-    from httpx2 import AsyncClient
     from openai import AsyncOpenAI
 
-BASE_URL = "https://api.openai.com/v1"
-# Source: openai 3.52.0, types/image_generate_params.py: 0-3; each costs about 100 output tokens (2026-11-20).
+# Source: openai 3.52.0, types/image_generate_params.py: 0-3 (2026-11-20).
 PREVIEWS = 3
 
-_EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
+_IMAGE_MODELS = ("gpt-image-", "chatgpt-image-", "dall-e-")
 
 
-class OpenAIProvider(RemoteProvider["AsyncOpenAI"]):
+class OpenAIProvider(OpenAIStyleProvider):
     """The adapter for OpenAI. `base_url` ends before `/images`."""
 
     catalogue: ClassVar[Catalogue] = OPENAI
+    default_base_url = "https://api.openai.com/v1"
 
-    def _credentials(self) -> dict[str, str]:
-        return {"authorization": f"Bearer {self._api_key}"}
+    def price_micro_usd(self, model: str, options: ImageOptions, references: int) -> int | None:
+        """The listed price, with the previews that are always asked for."""
+        return picture_price_micro_usd(self.kind, model, options, references, self._previews(model))
 
-    def _client_over(self, http: "AsyncClient") -> "AsyncOpenAI":
-        from openai import AsyncOpenAI
+    def _previews(self, model: str) -> int:
+        return PREVIEWS if self.model(model).streams_previews else 0
 
-        return AsyncOpenAI(
-            api_key=self._api_key,
-            base_url=self._base_url or BASE_URL,
-            timeout=http.timeout,
-            # The SDK would send a second paid request after a lost answer.
-            max_retries=0,
-            http_client=http,
-        )
-
-    async def _ping(self, client: "AsyncOpenAI") -> None:
-        answer = await client.models.with_raw_response.list()
-        if not isinstance(_field(json.loads(answer.content), "data"), list):
-            raise NoPicture(failure(FailureCode.BAD_RESPONSE, "The address does not answer as OpenAI's API does."))
+    def _is_image_model(self, id: str) -> bool:
+        return id.startswith(_IMAGE_MODELS)
 
     async def _ask(self, client: "AsyncOpenAI", request: PictureRequest) -> AsyncGenerator[ProviderEvent, None]:
         arguments = self._arguments(request)
@@ -67,18 +57,16 @@ class OpenAIProvider(RemoteProvider["AsyncOpenAI"]):
         answer = await (images.edit(**arguments) if request.references else images.generate(**arguments))
         request_id = request_id_of(answer.headers)
         if not arguments.get("stream") or "text/event-stream" not in answer.headers.get("content-type", ""):
-            body = await asyncio.to_thread(json.loads, await answer.http_response.aread())
-            pictures = _field(body, "data")
-            if not isinstance(pictures, list) or not pictures:
-                raise NoPicture(failure(FailureCode.EMPTY_RESULT, is_charged=True), request_id)
-            yield await _arrived(request, pictures[0], _field(body, "usage"), request_id)
+            body = await body_of(answer.http_response)
+            picture = first_picture(body, request_id)
+            yield await self._arrived(request, picture, field(body, "usage"), request_id)
             return
         async with aclosing(_events(answer)) as events:
             async for event in events:
-                if _field(event, "type") in ("image_generation.partial_image", "image_edit.partial_image"):
-                    yield PreviewArrived(await _decoded(event, request_id))
-                elif _field(event, "type") in ("image_generation.completed", "image_edit.completed"):
-                    yield await _arrived(request, event, _field(event, "usage"), request_id)
+                if field(event, "type") in ("image_generation.partial_image", "image_edit.partial_image"):
+                    yield PreviewArrived(await self._picture(event, request_id))
+                elif field(event, "type") in ("image_generation.completed", "image_edit.completed"):
+                    yield await self._arrived(request, event, field(event, "usage"), request_id)
                     return
         raise NoPicture(failure(FailureCode.EMPTY_RESULT, is_charged=True), request_id)
 
@@ -88,7 +76,7 @@ class OpenAIProvider(RemoteProvider["AsyncOpenAI"]):
             "size": options.size,
             "quality": options.quality,
             "background": options.background,
-            "output_format": _output_format(options.output_format),
+            "output_format": output_format(options.output_format),
         }
         arguments = {
             "model": request.model,
@@ -96,19 +84,25 @@ class OpenAIProvider(RemoteProvider["AsyncOpenAI"]):
             "n": 1,
             **{name: value for name, value in wanted.items() if value is not None},
         }
-        if self.model(request.model).streams_previews:
-            arguments |= {"stream": True, "partial_images": PREVIEWS}
+        if previews := self._previews(request.model):
+            arguments |= {"stream": True, "partial_images": previews}
         if request.references:
-            # Named and typed: bare bytes go out as application/octet-stream, which the API refuses.
-            arguments["image"] = [
-                (f"reference-{number}.{_EXTENSIONS.get(picture.media_type, 'bin')}", picture.data, picture.media_type)
-                for number, picture in enumerate((reference.picture for reference in request.references), start=1)
-            ]
+            arguments["image"] = files(request.references)
         return arguments
 
-
-def _output_format(chosen: OutputFormat | None) -> str | None:
-    return None if chosen in (None, OutputFormat.ORIGINAL) else chosen.lower()
+    async def _arrived(
+        self, request: PictureRequest, picture: object, usage: object, request_id: str | None
+    ) -> PictureArrived:
+        cost = cost_micro_usd(request.model, usage)
+        with at_cost(cost, CostBasis.USAGE):
+            data = await self._picture(picture, request_id)
+        return PictureArrived(
+            data,
+            revised_prompt=text_field(picture, "revised_prompt"),
+            request_id=request_id,
+            cost_micro_usd=cost,
+            cost_basis=CostBasis.USAGE,
+        )
 
 
 async def _events(answer: Any) -> AsyncGenerator[object, None]:
@@ -120,36 +114,11 @@ async def _events(answer: Any) -> AsyncGenerator[object, None]:
             yield event
 
 
-def _field(value: object, name: str) -> Any:
-    return value.get(name) if isinstance(value, Mapping) else None
-
-
-async def _arrived(request: PictureRequest, picture: object, usage: object, request_id: str | None) -> PictureArrived:
-    revised = _field(picture, "revised_prompt")
-    return PictureArrived(
-        await _decoded(picture, request_id),
-        revised_prompt=revised if isinstance(revised, str) else None,
-        request_id=request_id,
-        cost_micro_usd=cost_micro_usd(request.model, usage),
-    )
-
-
-async def _decoded(picture: object, request_id: str | None) -> bytes:
-    """The picture's bytes. Raises NoPicture unless they are there as strict base64."""
-    text = _field(picture, "b64_json")
-    if not isinstance(text, str) or not text:
-        raise NoPicture(failure(FailureCode.EMPTY_RESULT, is_charged=True), request_id)
-    try:
-        return await asyncio.to_thread(base64.b64decode, text, validate=True)
-    except ValueError:
-        raise NoPicture(failure(FailureCode.BAD_RESPONSE, is_charged=True), request_id) from None
-
-
 def cost_micro_usd(model: str, usage: object) -> int | None:
     """What the reported tokens cost, or None when the price or a count isn't known."""
     prices = TOKEN_PRICES.get(model)
-    details = _field(usage, "input_tokens_details")
-    counts = (_field(details, "text_tokens"), _field(details, "image_tokens"), _field(usage, "output_tokens"))
+    details = field(usage, "input_tokens_details")
+    counts = (field(details, "text_tokens"), field(details, "image_tokens"), field(usage, "output_tokens"))
     if prices is None or not all(type(count) is int and 0 <= count < 10**9 for count in counts):
         return None
     text_in, image_in, image_out = counts

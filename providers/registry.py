@@ -1,11 +1,11 @@
-"""From access data to providers: which kinds this server can call, and why the others can't be called."""
+"""From access data to providers: one adapter of every kind, whether it can be called or not."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from domain.errors import ProviderUnusable
 from domain.failures import FailureCode, failure
 from domain.providers import (
+    Access,
     ImageModel,
     ImageOptions,
     ImageProvider,
@@ -14,34 +14,30 @@ from domain.providers import (
     ProviderEvent,
     ProviderKind,
 )
+from providers.compatible import CompatibleProvider
+from providers.gab import GabProvider
 from providers.gemini import GeminiProvider
+from providers.imagen import ImagenProvider
 from providers.offline import OfflineProvider
+from providers.ollama import OllamaProvider
 from providers.openai import OpenAIProvider
-from providers.remotes import DEFAULT_TIMEOUT_S
+from providers.openrouter import OpenRouterProvider
+from providers.outbound import Outbound
+from providers.xai import XaiProvider
 
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """How one vendor is reached: the server's own settings, or somebody's connection profile."""
-
-    api_key: str | None = field(default=None, repr=False)
-    base_url: str | None = None
-    timeout_s: float = DEFAULT_TIMEOUT_S
-
-
-_REMOTE: dict[ProviderKind, Callable[[str | None, str | None, float], ImageProvider]] = {
+_REMOTE: dict[ProviderKind, Callable[[Access, Outbound, float], ImageProvider]] = {
     ProviderKind.OPENAI: OpenAIProvider,
     ProviderKind.GEMINI: GeminiProvider,
+    ProviderKind.IMAGEN: ImagenProvider,
+    ProviderKind.XAI: XaiProvider,
+    ProviderKind.OPENROUTER: OpenRouterProvider,
+    ProviderKind.OLLAMA: OllamaProvider,
+    ProviderKind.OPENAI_COMPATIBLE: CompatibleProvider,
+    ProviderKind.GAB: GabProvider,
 }
 
-# Source: the vendors' API references; Imagen's end: ai.google.dev/gemini-api/docs/imagen (2026-11-20).
+# Source: Anthropic's API reference: the Messages API takes images in and gives text out (2026-11-20).
 _UNUSABLE = {
-    ProviderKind.IMAGEN: ("Google Imagen", "Google has shut Imagen down. Use Google Gemini instead."),
-    ProviderKind.XAI: ("xAI", "This server can't make images with xAI."),
-    ProviderKind.OPENROUTER: ("OpenRouter", "This server can't make images with OpenRouter."),
-    ProviderKind.OLLAMA: ("Ollama", "This server can't make images with Ollama."),
-    ProviderKind.OPENAI_COMPATIBLE: ("OpenAI-compatible", "This server can't make images with such an endpoint."),
-    ProviderKind.GAB: ("Gab AI", "This server can't make images with Gab AI."),
     ProviderKind.ANTHROPIC: ("Anthropic", "Anthropic's API has no image generation."),
 }
 
@@ -65,6 +61,21 @@ class UnusableProvider:
         return self._name
 
     @property
+    def makes_images(self) -> bool:
+        """It doesn't."""
+        return False
+
+    @property
+    def needs_key(self) -> bool:
+        """As every vendor of models."""
+        return True
+
+    @property
+    def needs_base_url(self) -> bool:
+        """It has its own."""
+        return False
+
+    @property
     def models(self) -> Sequence[ImageModel]:
         """None."""
         return ()
@@ -86,7 +97,7 @@ class UnusableProvider:
         """Fail in words, without a call."""
         yield PictureFailed(failure(FailureCode.INVALID_REQUEST, self._problem))
 
-    async def check(self) -> None:
+    async def check(self) -> Sequence[ImageModel]:
         """Raises ProviderUnusable."""
         raise ProviderUnusable(self._problem, self._kind)
 
@@ -94,18 +105,18 @@ class UnusableProvider:
         """Nothing to let go of."""
 
 
-def provider_for(kind: ProviderKind, access: Access) -> ImageProvider:
-    """A provider with that access; never fails: what is wrong is said by its `problem`."""
-    if make := _REMOTE.get(kind):
-        return make(access.api_key, access.base_url, access.timeout_s)
-    if kind is ProviderKind.OFFLINE:
-        return OfflineProvider()
-    return UnusableProvider(kind, *_UNUSABLE[kind])
+class Registry:
+    """Makes providers of every kind, with the connections that they share."""
 
+    def __init__(self, outbound: Outbound, timeout_s: float, offline: ImageProvider | None = None) -> None:
+        self._outbound = outbound
+        self._timeout_s = timeout_s
+        self._offline = offline or OfflineProvider()
 
-def all_providers(
-    access: Mapping[ProviderKind, Access], offline: ImageProvider | None = None
-) -> dict[ProviderKind, ImageProvider]:
-    """One provider of every kind, in the order of the enum; `offline` takes the place of the usual placeholder."""
-    providers = {kind: provider_for(kind, access.get(kind, Access())) for kind in ProviderKind}
-    return providers if offline is None else {**providers, ProviderKind.OFFLINE: offline}
+    def provider(self, kind: ProviderKind, access: Access) -> ImageProvider:
+        """A provider with that access; never fails: what is wrong is said by its `problem`."""
+        if make := _REMOTE.get(kind):
+            return make(access, self._outbound, self._timeout_s)
+        if kind is ProviderKind.OFFLINE:
+            return self._offline
+        return UnusableProvider(kind, *_UNUSABLE[kind])

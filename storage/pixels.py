@@ -16,9 +16,9 @@ import pillow_heif
 from PIL import Image, ImageCms
 
 from domain.errors import InvalidImage, InvalidImageReason
+from domain.picture_formats import HEAD_BYTES, sniffed
 from domain.pictures import VARIANT_SIDES_PX, EncodedPicture, PictureFacts, PictureLimits, Variants, VariantSize
-from storage import picture_formats
-from storage.picture_formats import JPEG, PNG, WEBP, Format
+from storage.picture_formats import BY_MEDIA_TYPE, JPEG, PNG, WEBP, Format
 from storage.thumbhash import thumbhash
 
 # An embedded thumbnail need not show the same picture, so HEIC is never read from its thumbnail.
@@ -73,7 +73,7 @@ def take_in(body: BinaryIO, limits: PictureLimits) -> tuple[PictureFacts, Varian
 def for_provider(data: bytes, max_side_px: int) -> EncodedPicture:
     """A reference picture, which was inspected before, as providers get it."""
     body = io.BytesIO(data)
-    with _opened(body, picture_formats.sniff(_head(body))) as image:
+    with _opened(body, _format(body)) as image:
         small = _shrunk(image, max_side_px)
         return _encoded(small, PNG) if small.mode == "RGBA" else _encoded(small, JPEG, quality=_REFERENCE_QUALITY)
 
@@ -91,7 +91,7 @@ def _checked(body: BinaryIO, limits: PictureLimits) -> Iterator[tuple[Image.Imag
     if size_bytes > limits.max_bytes:
         message = f"The picture has {size_bytes:,} bytes; at most {limits.max_bytes:,} are allowed."
         raise InvalidImage(message, InvalidImageReason.TOO_LARGE)
-    found = picture_formats.sniff(_head(body))
+    found = _format(body)
     sha256 = hashlib.file_digest(body, "sha256").hexdigest()  # type: ignore[arg-type]  # the stub wants a file object; any binary body does
     with _opened(body, found) as image:
         pixels = image.width * image.height
@@ -115,11 +115,11 @@ def _opened(body: BinaryIO, found: Format) -> Iterator[Image.Image]:
         body.seek(0)
 
 
-def _head(body: BinaryIO) -> bytes:
+def _format(body: BinaryIO) -> Format:
     body.seek(0)
-    head = body.read(picture_formats.HEAD_BYTES)
+    head = body.read(HEAD_BYTES)
     body.seek(0)
-    return head
+    return BY_MEDIA_TYPE[sniffed(head)]
 
 
 def _variants(image: Image.Image) -> Variants:

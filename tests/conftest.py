@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest_plugins = ["tests.database", "tests.graphql"]
+pytest_plugins = ["tests.database", "tests.graphql", "tests.matrix"]
 
 _outside: list[str] = []
 

@@ -15,6 +15,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from domain.accounts import Accounts
+from domain.connection_profiles import ConnectionProfiles
 from domain.generation_events import GenerationEvents
 from domain.generation_requests import GenerationRequests
 from domain.generations import EventDraft, Generation
@@ -23,22 +24,28 @@ from domain.images import Image, Images
 from domain.picture_store import PictureStore
 from domain.pictures import PictureLimits
 from domain.prompts import Prompts
-from domain.providers import ProviderKind
+from domain.provider_access import ProviderAccess
+from domain.providers import Access, ImageProvider, ProviderKind
 from domain.quotas import Quotas
 from domain.reference_images import ReferenceImages
 from domain.repositories import UnitOfWorkFactory
+from domain.routes import Routes
 from domain.users import User, Viewer
 from domain.wizards import Wizards
 from graph.context import Services
 from graph.edge import GraphQLApp
 from graph.ids import global_id
 from graph.schema import AtelierSchema, build_schema
-from providers.registry import Access, all_providers
+from providers.outbound import Outbound
+from providers.registry import Registry
 from storage.credentials import Argon2Hasher, OwnTokens
 from storage.imaging import PillowImaging
 from storage.objects.local import LocalObjectStore
 from tests.fakes.bus import FakeEventBus
 from tests.fakes.clock import FakeClock
+from tests.fakes.fetcher import FakeFetcher
+from tests.fakes.providers import FakeProvider, FakeVendors
+from tests.fakes.vault import FakeVault
 from tests.rows import NOW
 
 BASE = "http://atelier.test"
@@ -47,7 +54,7 @@ PREFLIGHT = {"Apollo-Require-Preflight": "1"}
 
 @dataclass(slots=True)
 class World:
-    """The services of a server, and what stands behind them."""
+    """The services of a server, and what stands behind them. `vendors` are what connection profiles lead to."""
 
     services: Services
     schema: AtelierSchema
@@ -55,6 +62,9 @@ class World:
     clock: FakeClock
     bus: FakeEventBus
     folder: Path
+    vendors: FakeVendors
+    vault: FakeVault
+    fetcher: FakeFetcher
 
     def token(self, viewer: Viewer) -> str:
         """A token of the viewer's."""
@@ -76,6 +86,7 @@ class World:
                 "Wizard": work.wizards.add,
                 "Step": work.wizards.add_step,
                 "Plan": work.plans.add,
+                "ConnectionProfile": work.connection_profiles.add,
             }
             for row in rows:
                 await adding[type(row).__name__](row)
@@ -202,7 +213,7 @@ def schema() -> AtelierSchema:
 
 @pytest.fixture
 async def world(unit_of_work: UnitOfWorkFactory, schema: AtelierSchema, tmp_path: Path) -> World:
-    """A server's parts over SQLite and a folder, at NOW."""
+    """A server's parts over SQLite and a folder, at NOW. It has access to OPENAI; profiles lead to fakes."""
     clock = FakeClock(NOW + timedelta(minutes=1))
     bus = FakeEventBus()
     folder = tmp_path / "objects"
@@ -210,7 +221,14 @@ async def world(unit_of_work: UnitOfWorkFactory, schema: AtelierSchema, tmp_path
     tokens = OwnTokens(b"k" * 32, clock)
     limits = PictureLimits(max_bytes=5_000_000, max_pixels=50_000_000)
     pictures = PictureStore(unit_of_work, objects, PillowImaging(), limits, clock)
-    providers = all_providers({ProviderKind.OPENAI: Access(api_key="key")})
+    registry, openai = Registry(Outbound(), 5.0), Access(api_key="key", is_trusted=True)
+    own = {
+        kind: registry.provider(kind, openai if kind is ProviderKind.OPENAI else Access(is_trusted=True))
+        for kind in ProviderKind
+    }
+    vendors = FakeVendors({kind: _alike(provider) for kind, provider in own.items()})
+    vault, fetcher = FakeVault(), FakeFetcher()
+    access = ProviderAccess(own, vendors.connect, vault)
     services = Services(
         unit_of_work=unit_of_work,
         accounts=Accounts(
@@ -218,17 +236,26 @@ async def world(unit_of_work: UnitOfWorkFactory, schema: AtelierSchema, tmp_path
         ),
         reference_images=ReferenceImages(unit_of_work, pictures, clock),
         identities=Identities(unit_of_work, pictures, clock),
-        images=Images(unit_of_work, pictures, clock),
+        images=Images(unit_of_work, pictures, fetcher, clock),
+        connection_profiles=ConnectionProfiles(unit_of_work, access, clock),
         wizards=Wizards(unit_of_work, clock),
         prompts=Prompts(unit_of_work, clock),
         quotas=Quotas(unit_of_work, clock),
-        requests=GenerationRequests(unit_of_work, providers, (ProviderKind.OFFLINE, None), objects, clock),
+        requests=GenerationRequests(unit_of_work, Routes(access, (ProviderKind.OFFLINE, None)), objects, clock),
         events=GenerationEvents(unit_of_work, bus, clock),
-        providers=providers,
+        access=access,
         objects=objects,
         clock=clock,
     )
-    return World(services, schema, unit_of_work, clock, bus, folder)
+    return World(services, schema, unit_of_work, clock, bus, folder, vendors, vault, fetcher)
+
+
+def _alike(provider: ImageProvider) -> FakeProvider:
+    """A fake that says of itself what the provider says."""
+    fake = FakeProvider(provider.kind, provider.models)
+    fake.name, fake.problem, fake.makes_images = provider.name, provider.problem, provider.makes_images
+    fake.needs_key, fake.needs_base_url = provider.needs_key, provider.needs_base_url
+    return fake
 
 
 @pytest.fixture

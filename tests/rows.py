@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from domain.connection_profiles import ConnectionProfile
 from domain.generations import STARTED, Attempt, Generation, GenerationState
 from domain.identities import Identity
 from domain.images import Image, ImageSource, Recipe
@@ -188,7 +189,7 @@ def a_generation(owner: User, **changes: Any) -> Generation:
         references=(),
         failures=(),
         expected_s=None,
-        actual_cost_micro_usd=None,
+        actual_cost=None,
         created_at=NOW,
         finished_at=None,
     )
@@ -208,9 +209,27 @@ def an_attempt(generation: Generation, number: int = 1, **changes: Any) -> Attem
         finished_at=None,
         outcome=STARTED,
         provider_request_id=None,
-        cost_micro_usd=None,
+        cost=None,
     )
     return replace(attempt, **changes)
+
+
+def a_profile(owner: User, **changes: Any) -> ConnectionProfile:
+    """A profile with a key that nobody can open."""
+    profile = ConnectionProfile(
+        id=uuid4(),
+        community_id=owner.community_id,
+        user_id=owner.id,
+        name="Mine",
+        provider=ProviderKind.OPENAI,
+        base_url=None,
+        model=None,
+        sealed_key="sealed",
+        key_hint="cdef",
+        is_default=False,
+        created_at=NOW,
+    )
+    return replace(profile, **changes)
 
 
 def a_wizard(community_id: UUID, **changes: Any) -> Wizard:

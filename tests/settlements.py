@@ -10,12 +10,14 @@ from uuid import UUID, uuid4
 
 from graphql import GraphQLInterfaceType
 
+from domain.connection_profiles import ConnectionProfile, ProfileChange
+from domain.costs import Cost, CostBasis
 from domain.failures import FailureCode, failure
 from domain.generations import STAGES, EventDraft, Generation, GenerationState, PinnedReference
 from domain.images import Image, ImageSource
 from domain.pictures import Picture, VariantSize
 from domain.prompts import PromptType, StructuredPrompt
-from domain.providers import ReferenceRole
+from domain.providers import ImageOptions, ProviderKind, ReferenceRole
 from domain.quotas import Account, Feature, Limit, QuotaUnit
 from domain.tags import Tag, TagKind
 from domain.users import Community, Role, User, Viewer
@@ -157,6 +159,15 @@ class Settlement:
         """What texts begin with that nobody else may see."""
         return f"{self.mark}secret{user.id.hex[:8]}"
 
+    def sealed(self, user: User) -> str:
+        """What texts begin with that not even admins may see."""
+        return f"{self.secret(user)}sealed"
+
+    def sealed_traces(self, user: User) -> Traces:
+        """What gives away the user's connection profile."""
+        profiles = [row for row in self.rows if isinstance(row, ConnectionProfile) and row.user_id == user.id]
+        return traces_of(*profiles, mark=self.sealed(user))
+
     def counted(self, times: int = 1) -> int:
         """The next number that is nobody else's, or so many times that."""
         number = (self.first_number + len(self.numbers)) * times
@@ -205,6 +216,10 @@ def _picture(home: Settlement, text: str) -> Picture:
     )
 
 
+def _cost(home: Settlement) -> Cost:
+    return Cost(home.counted(), CostBasis.USAGE)
+
+
 def _image(home: Settlement, owner: User, text: str, **changes: Any) -> Image:
     tags = (Tag(TagKind.CHARACTER, f"{text} tag"),)
     created_at = after(-len(home.rows))
@@ -238,19 +253,22 @@ async def _own_things(world: World, home: Settlement, owner: User) -> None:
     identity = an_identity(
         owner, name=f"{secret} name", category=f"{secret} category", i_am_statement=secret, notes=(f"{secret} note",)
     )
+    profile = await _profile(world, home, owner)
     slot = a_slot(owner, name=f"{secret} slot", picture=_picture(home, secret))
     generations = [
         a_generation(
             owner,
             identity_id=identity.id,
             step_id=step.id,
+            profile_id=profile.id,
             prompt=f"{secret} prompt",
             structured_prompt=StructuredPrompt(style=f"{secret} style"),
             identity={"id": str(identity.id), "name": identity.name},
             idempotency_key=f"{secret} {state}",
             input_hash=hashlib.sha256(f"{secret} {state}".encode()).hexdigest(),
             tags=(Tag(TagKind.CHAT, f"{secret} tag"),),
-            estimated_cost_micro_usd=home.counted(),
+            options=ImageOptions(n=1),
+            price=_cost(home),
             created_at=NOW - timedelta(seconds=number),
         )
         for number, state in enumerate(GenerationState)
@@ -298,8 +316,19 @@ async def _own_things(world: World, home: Settlement, owner: User) -> None:
     for generation, state in zip(generations, GenerationState, strict=True):
         await _events(world, home, generation, state, hidden[1])
     if owner == home.ada.user:
-        home.private += [identity, slot, *generations, *hidden]
-    home.rows += [identity, slot, *generations, *made]
+        home.private += [identity, slot, profile, *generations, *hidden]
+    home.rows += [identity, slot, profile, *generations, *made]
+
+
+async def _profile(world: World, home: Settlement, owner: User) -> ConnectionProfile:
+    """A profile with all that one can have. The fake vault hides the key from who searches rows for it."""
+    sealed = home.sealed(owner)
+    return await world.services.connection_profiles.create(
+        Viewer(owner),
+        ProviderKind.OPENAI_COMPATIBLE,
+        ProfileChange(f"{sealed} name", f"https://{sealed}.example.org", f"{sealed}-model", f"{sealed}key"),
+        tried=False,
+    )
 
 
 async def _events(world: World, home: Settlement, generation: Generation, until: GenerationState, image: Image) -> None:
@@ -309,7 +338,13 @@ async def _events(world: World, home: Settlement, generation: Generation, until:
     way = list(GenerationState)[:4]
     way = way[: way.index(until) + 1] if until in way else [*way, until]
     pinned = PinnedReference(f"{secret}/pin", "ef" * 32, f"{secret} pin", ReferenceRole.FACE, "image/png", 9, 9)
-    attempt = an_attempt(generation, provider_request_id=f"{secret} request", cost_micro_usd=home.counted())
+    attempt = an_attempt(
+        generation,
+        provider_request_id=f"{secret} request",
+        profile_id=generation.profile_id,
+        detail=f"{secret} detail",
+        cost=_cost(home),
+    )
     async with world.unit_of_work() as work:
         await work.generations.add_attempt(attempt)
         await work.generations.pin_references(generation.id, [pinned])
@@ -318,7 +353,7 @@ async def _events(world: World, home: Settlement, generation: Generation, until:
             if state is GenerationState.GENERATING:
                 draft = replace(draft, index=0, preview=_picture(home, secret), image_id=image.id, failure=broken)
             if state.is_terminal:
-                await work.generations.finish(generation.id, NOW, draft, [broken], home.counted())
+                await work.generations.finish(generation.id, NOW, draft, [broken], _cost(home))
             else:
                 await work.generations.append(generation.id, NOW, draft)
         await work.usage.record(a_reservation(generation, home.counted()))

@@ -42,7 +42,14 @@ PLAIN: dict[str, list[object]] = {
     "Boolean": [True, False],
     "DateTime": ["2026-01-01T00:00:00Z"],
 }
-NAMED = {"timeZone": "Europe/Berlin", "email": "nobody@example.org"}
+NAMED = {
+    "timeZone": "Europe/Berlin",
+    "email": "nobody@example.org",
+    "url": "https://example.org/me.jpg",
+    "baseUrl": "https://example.org",
+}
+SHORT = {"Profile": "ConnectionProfile"}
+"""What else names of inputs call a noun."""
 SEARCHED = frozenset({"search", "value"})
 """Inputs of queries that are filled with what must not be found."""
 
@@ -205,7 +212,8 @@ class Walk:
 
     def _noun(self, name: str) -> str | None:
         capital = name[0].upper() + name[1:]
-        return next((noun for noun in self._nouns if noun in capital), None)
+        called = {noun: noun for noun in self._nouns} | SHORT
+        return next((noun for word, noun in called.items() if word in capital), None)
 
 
 def _base(values: Mapping[str, list[Tree]], needed: Sequence[str]) -> Tree:

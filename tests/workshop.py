@@ -1,12 +1,14 @@
 """Everything that makes pictures, on a real database, with a provider that follows a script."""
 
 from dataclasses import replace
+from typing import Any
 from uuid import UUID, uuid4
 
+from domain.connection_profiles import ConnectionProfile, ConnectionProfiles, ProfileChange
 from domain.failures import GenerationFailure
 from domain.generation_events import GenerationEvents
 from domain.generation_jobs import GenerationJobs
-from domain.generation_requests import GenerateImage, GenerationRequests
+from domain.generation_requests import GenerationRequests
 from domain.generations import Attempt, Generation, GenerationEvent
 from domain.identities import Identity
 from domain.images import Image, Images
@@ -14,24 +16,36 @@ from domain.pages import PageRequest
 from domain.picture_store import PictureStore
 from domain.pictures import PictureLimits
 from domain.ports import ObjectStore
+from domain.provider_access import ProviderAccess
 from domain.provider_calls import CallLimits, ProviderCalls
 from domain.providers import ProviderKind
 from domain.quotas import Feature, Quota, Quotas, QuotaUnit
 from domain.reference_images import ReferenceImage, ReferenceImages
+from domain.routes import Routes
 from domain.users import Community, Viewer
+from domain.wishes import GenerateImage
 from domain.wizards import Step, Wizards
 from storage.imaging import PillowImaging
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import RecordedBus
+from tests.fakes.fetcher import FakeFetcher
 from tests.fakes.mishaps import Mishaps, UnluckyUnitOfWork, with_mishaps
 from tests.fakes.objects import FakeObjectStore
-from tests.fakes.providers import FakeProvider
+from tests.fakes.providers import FakeProvider, FakeVendors
+from tests.fakes.vault import FakeVault
 from tests.rows import PICTURE, an_identity, an_image
 from tests.uploads import a_photo
 
+KEY = "sk-proj-0123456789-tail"
+"""What the workshop's profiles have for a key when a test says nothing else."""
+
 
 class Workshop:
-    """The services with their fakes. `mishaps` are the object store's; the database's are in `unit_of_work`."""
+    """The services with their fakes. `mishaps` are the object store's; the database's are in `unit_of_work`.
+
+    The server itself may use OFFLINE (`provider`) and OPENAI (`other`). It has no key for GEMINI, no address for
+    OPENAI_COMPATIBLE, whose models nobody knows, and ANTHROPIC makes no images. `vendors` are what profiles lead to.
+    """
 
     def __init__(
         self,
@@ -46,25 +60,38 @@ class Workshop:
         self.mishaps: Mishaps = {"put": [], "get": [], "exists": []}
         self.provider = FakeProvider()
         self.other = FakeProvider(ProviderKind.OPENAI)
+        self.other.needs_key = True
+        self.own = {each.kind: each for each in (self.provider, self.other, *_unusable())}
+        self.vendors = FakeVendors(self.own)
+        self.vault = FakeVault()
+        self.access = ProviderAccess(self.own, self.vendors.connect, self.vault)
+        self.fetcher = FakeFetcher()
         self.bus = RecordedBus()
         self.pauses: list[float] = []
         objects: ObjectStore = with_mishaps(store, self.mishaps)
         self.pictures = PictureStore(unit_of_work, objects, PillowImaging(), PictureLimits(), clock)
-        providers = {ProviderKind.OFFLINE: self.provider, ProviderKind.OPENAI: self.other}
         self.events = GenerationEvents(unit_of_work, self.bus, clock)
-        self.calls = ProviderCalls(
-            unit_of_work, providers, self.pictures, self.events, clock, limits or CallLimits(timeout_s=5.0), self._sleep
-        )
+        limits = limits or CallLimits(timeout_s=5.0)
+        self.calls = ProviderCalls(unit_of_work, self.access, self.pictures, self.events, clock, limits, self._sleep)
         self.jobs = GenerationJobs(unit_of_work, self.pictures, self.events, self.calls, clock)
-        self.requests = GenerationRequests(unit_of_work, providers, (ProviderKind.OFFLINE, None), objects, clock)
+        self.profiles = ConnectionProfiles(unit_of_work, self.access, clock)
+        self.routes = Routes(self.access, (ProviderKind.OFFLINE, None))
+        self.requests = GenerationRequests(unit_of_work, self.routes, objects, clock)
         self.slots = ReferenceImages(unit_of_work, self.pictures, clock)
-        self.library = Images(unit_of_work, self.pictures, clock)
+        self.library = Images(unit_of_work, self.pictures, self.fetcher, clock)
         self.wizards = Wizards(unit_of_work, clock)
         self.quotas = Quotas(unit_of_work, clock)
 
     async def _sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
         self.clock.advance(seconds)
+
+    async def profile(
+        self, viewer: Viewer, provider: ProviderKind = ProviderKind.OPENAI, key: str | None = KEY, **wanted: Any
+    ) -> ConnectionProfile:
+        """A profile of the viewer's, made without a call."""
+        change = ProfileChange(**{"name": provider.title(), "api_key": key, **wanted})
+        return await self.profiles.create(viewer, provider, change, tried=False)
 
     async def identity(self, viewer: Viewer, references: int = 1) -> Identity:
         """An identity of the viewer's, who has reference images, each of another size."""
@@ -171,3 +198,19 @@ class Workshop:
     def staged(self) -> set[str]:
         """The objects that only the work needs."""
         return {key for key in self.store.objects if "/staging/" in key}
+
+
+def _unusable() -> list[FakeProvider]:
+    """Providers that the server itself can't use."""
+    gemini, compatible, anthropic = (
+        FakeProvider(ProviderKind.GEMINI),
+        FakeProvider(ProviderKind.OPENAI_COMPATIBLE, ()),
+        FakeProvider(ProviderKind.ANTHROPIC, ()),
+    )
+    gemini.needs_key = anthropic.needs_key = True
+    gemini.problem = "No API key is set for Gemini."
+    compatible.needs_base_url = True
+    compatible.problem = "No address is set for Openai_Compatible."
+    anthropic.makes_images = False
+    anthropic.problem = "Anthropic's API has no image generation."
+    return [gemini, compatible, anthropic]

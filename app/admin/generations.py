@@ -87,10 +87,13 @@ def _attempts(_request: Request, record: Any) -> Rows:
             "call": call.number,
             "began (UTC)": f"{call.started_at:%Y-%m-%d %H:%M:%S}",
             "took": f"{(call.finished_at - call.started_at).total_seconds():.1f} s" if call.finished_at else "",
+            "by": f"{call.provider} {call.model}",
             "outcome": call.outcome,
             "charged": "perhaps" if call.is_charged else "",
             "cost": None if call.cost_micro_usd is None else dollars(call.cost_micro_usd),
+            "known by": call.cost_basis,
             "provider's id": call.provider_request_id,
+            "provider's words": call.detail,
         }
         for call in record.attempts
     ]

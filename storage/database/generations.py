@@ -1,14 +1,16 @@
 """Questions about generations, their events and their attempts."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from statistics import fmean
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, insert, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, insert, literal_column, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.costs import Cost
 from domain.errors import Conflict, NotFound
 from domain.failures import FailureCode, GenerationFailure
 from domain.generations import (
@@ -26,20 +28,22 @@ from domain.generations import (
 from domain.pages import Page, PageRequest
 from domain.prompts import StructuredPrompt
 from domain.providers import ImageOptions, OutputFormat, ProviderKind, ReferenceRole
+from domain.routes import Route
 from domain.tags import Tag, TagKind
 from domain.users import Scope, Viewer
+from storage.database.costs import cost_of_row, cost_values
 from storage.database.keysets import Keyset
 from storage.database.pictures import picture_of_json
 from storage.database.reaches import reached
 from storage.database.refusals import refused_as
-from storage.database.tables import generation, generation_event, provider_attempt
+from storage.database.tables import TELLS_A_COST, generation, generation_event, provider_attempt
 
 TYPICAL_CALLS = 20
 _POINTS_AT = ("fk_generation_identity_id", "fk_generation_step_id", "fk_generation_parent_image_id")
 _GONE = Conflict("The identity, the step or the parent image was removed just now. Ask again without it.")
 
 _c, _e, _a = generation.c, generation_event.c, provider_attempt.c
-_GENERATION = (
+_PLAIN = (
     _c.id,
     _c.community_id,
     _c.owner_id,
@@ -61,13 +65,21 @@ _GENERATION = (
     _c.references,
     _c.failures,
     _c.expected_s,
-    _c.actual_cost_micro_usd,
     _c.created_at,
     _c.finished_at,
     _c.prompt_id,
     _c.step_id,
     _c.tags,
+    _c.profile_id,
+    _c.fallbacks,
+)
+_FIELDS = tuple(column.name for column in _PLAIN)
+_GENERATION = (
+    *_PLAIN,
     _c.estimated_cost_micro_usd,
+    _c.estimated_cost_basis,
+    _c.actual_cost_micro_usd,
+    _c.actual_cost_basis,
 )
 _EVENT = (
     _e.generation_id,
@@ -80,7 +92,7 @@ _EVENT = (
     _e.image_id,
     _e.failure,
 )
-_ATTEMPT = (
+_PLAIN_ATTEMPT = (
     _a.id,
     _a.generation_id,
     _a.index,
@@ -91,14 +103,19 @@ _ATTEMPT = (
     _a.finished_at,
     _a.outcome,
     _a.provider_request_id,
-    _a.cost_micro_usd,
     _a.is_charged,
+    _a.route,
+    _a.profile_id,
+    _a.detail,
 )
+_ATTEMPT_FIELDS = tuple(column.name for column in _PLAIN_ATTEMPT)
+_ATTEMPT = (*_PLAIN_ATTEMPT, _a.cost_micro_usd, _a.cost_basis)
 _RUNNING = tuple(state for state in GenerationState if state not in TERMINAL)
 
 
 def _generation(row: Sequence[Any]) -> Generation:
-    values = dict(zip(_FIELDS, row, strict=True))
+    *plain, estimated, estimated_basis, actual, actual_basis = row
+    values = dict(zip(_FIELDS, plain, strict=True))
     structured = values["structured_prompt"]
     values["provider"] = ProviderKind(values["provider"])
     values["structured_prompt"] = StructuredPrompt(**structured) if structured else None
@@ -107,10 +124,11 @@ def _generation(row: Sequence[Any]) -> Generation:
     values["references"] = tuple(_reference(**reference) for reference in values["references"])
     values["failures"] = tuple(_failure(**failure) for failure in values["failures"])
     values["tags"] = tuple(Tag(TagKind(tag["kind"]), tag["value"]) for tag in values["tags"])
+    values["fallbacks"] = tuple(_route(**route) for route in values["fallbacks"])
+    estimate = cost_of_row(estimated, estimated_basis)
+    values["price"] = estimate and replace(estimate, micro_usd=estimate.micro_usd // values["options"].n)
+    values["actual_cost"] = cost_of_row(actual, actual_basis)
     return Generation(**values)
-
-
-_FIELDS = tuple(column.name for column in _GENERATION)
 
 
 def _options(output_format: str | None = None, **others: Any) -> ImageOptions:
@@ -119,6 +137,18 @@ def _options(output_format: str | None = None, **others: Any) -> ImageOptions:
 
 def _reference(role: str, **others: Any) -> PinnedReference:
     return PinnedReference(role=ReferenceRole(role), **others)
+
+
+def _route(
+    provider: str, model: str, options: dict[str, Any], profile_id: str | None, price: dict[str, Any] | None
+) -> Route:
+    return Route(
+        ProviderKind(provider),
+        model,
+        _options(**options),
+        UUID(profile_id) if profile_id else None,
+        cost_of_row(**price) if price else None,
+    )
 
 
 def _failure(code: str, **others: Any) -> GenerationFailure:
@@ -141,8 +171,10 @@ def _event(row: Sequence[Any]) -> GenerationEvent:
 
 
 def _attempt(row: Sequence[Any]) -> Attempt:
-    row_id, generation_id, index, number, provider, *rest = row
-    return Attempt(row_id, generation_id, index, number, ProviderKind(provider), *rest)
+    *plain, micro_usd, basis = row
+    values = dict(zip(_ATTEMPT_FIELDS, plain, strict=True))
+    values["provider"] = ProviderKind(values["provider"])
+    return Attempt(**values, cost=cost_of_row(micro_usd, basis))
 
 
 _PAGE = Keyset(generation, _GENERATION, lambda rows: rows.c.owner_id == bindparam("owner_id"), _generation)
@@ -156,7 +188,12 @@ class Generations:
 
     async def add(self, new: Generation) -> None:
         """Store a generation."""
-        values = {name: getattr(new, name) for name in _FIELDS}
+        estimate = new.price and replace(new.price, micro_usd=new.price.micro_usd * new.options.n)
+        values = {
+            **{name: getattr(new, name) for name in _FIELDS},
+            **cost_values("estimated_cost", estimate),
+            **cost_values("actual_cost", new.actual_cost),
+        }
         with refused_as(
             {"uq_generation_requested_by_id_idempotency_key": IdempotencyKeyTaken(), **dict.fromkeys(_POINTS_AT, _GONE)}
         ):
@@ -206,10 +243,10 @@ class Generations:
         at: datetime,
         draft: EventDraft,
         failures: Sequence[GenerationFailure],
-        cost_micro_usd: int | None,
+        cost: Cost | None,
     ) -> GenerationEvent | None:
         """Store the last step and the outcome."""
-        outcome = {"failures": list(failures), "actual_cost_micro_usd": cost_micro_usd, "finished_at": at}
+        outcome = {"failures": list(failures), "finished_at": at, **cost_values("actual_cost", cost)}
         return await self._append(id, at, draft, outcome)
 
     async def _append(
@@ -263,8 +300,12 @@ class Generations:
 
     async def add_attempt(self, attempt: Attempt) -> None:
         """Store the beginning of a call."""
-        values = {column.name: getattr(attempt, column.name) for column in _ATTEMPT}
-        await self._connection.execute(insert(provider_attempt), values)
+        values = {
+            **{name: getattr(attempt, name) for name in _ATTEMPT_FIELDS},
+            **cost_values("cost", attempt.cost),
+            "community_id": select(_c.community_id).where(_c.id == attempt.generation_id).scalar_subquery(),
+        }
+        await self._connection.execute(insert(provider_attempt).values(values))
 
     async def finish_attempt(self, attempt: Attempt) -> None:
         """Store the end of a call."""
@@ -274,8 +315,9 @@ class Generations:
                 finished_at=attempt.finished_at,
                 outcome=attempt.outcome,
                 provider_request_id=attempt.provider_request_id,
-                cost_micro_usd=attempt.cost_micro_usd,
                 is_charged=attempt.is_charged,
+                detail=attempt.detail,
+                **cost_values("cost", attempt.cost),
             )
         )
 
@@ -298,15 +340,14 @@ class Generations:
         return fmean(seconds) if seconds else None
 
     async def typical_cost(self, community_id: UUID, provider: ProviderKind, model: str) -> int | None:
-        """The mean of the latest generations whose cost is known, by the picture."""
+        """The mean of the latest calls that brought a picture whose cost is known, whichever route they were."""
         statement = (
-            select(_c.actual_cost_micro_usd, _c.options)
-            .where(_c.community_id == community_id, _c.provider == provider, _c.model == model)
-            .where(_c.actual_cost_micro_usd.is_not(None))
-            .order_by(_c.finished_at.desc())
+            select(_a.cost_micro_usd)
+            .where(_a.community_id == community_id, _a.provider == provider, _a.model == model, text(TELLS_A_COST))
+            .order_by(_a.finished_at.desc())
             .limit(TYPICAL_CALLS)
         )
-        costs = [cost / options["n"] for cost, options in await self._connection.execute(statement)]
+        costs = (await self._connection.execute(statement)).scalars().all()
         return round(fmean(costs)) if costs else None
 
     async def running(self, created_before: datetime) -> Sequence[UUID]:

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import Grouping
 
+from domain.costs import CostBasis
 from domain.errors import NotFound
 from domain.images import Acceptance, Image, ImageList, ImageSource, ImageUses, Recipe
 from domain.pages import Page, PageRequest
@@ -76,6 +77,7 @@ def _recipe(
     reference_hashes: list[str],
     provider: str,
     parent_image_id: str | None,
+    cost_basis: str | None = None,
     **others: Any,
 ) -> Recipe:
     return Recipe(
@@ -83,6 +85,7 @@ def _recipe(
         reference_hashes=tuple(reference_hashes),
         provider=ProviderKind(provider),
         parent_image_id=UUID(parent_image_id) if parent_image_id else None,
+        cost_basis=CostBasis(cost_basis) if cost_basis else None,
         **others,
     )
 

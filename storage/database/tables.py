@@ -36,6 +36,8 @@ NAMES = {
 
 
 _POSTGRES_ALONE = {"dialect": "postgresql"}
+TELLS_A_COST = "outcome = 'SUCCEEDED' AND cost_basis IN ('REPORTED', 'USAGE', 'LISTED')"
+"""What a picture costs is learned from such calls; in the question as in the index, or it isn't used."""
 
 
 class _Tables(SQLModel):
@@ -226,11 +228,8 @@ class GenerationRow(_Tables, table=True):
         Index("ix_generation_parent_image_id", "parent_image_id"),
         Index("ix_generation_step_id", "step_id"),
         Index("ix_generation_running", "created_at", **_where("finished_at IS NULL")),
-        Index(
-            "ix_generation_cost",
-            *("community_id", "provider", "model", "finished_at"),
-            **_where("actual_cost_micro_usd IS NOT NULL"),
-        ),
+        CheckConstraint("(estimated_cost_micro_usd IS NULL) = (estimated_cost_basis IS NULL)", name="estimated_cost"),
+        CheckConstraint("(actual_cost_micro_usd IS NULL) = (actual_cost_basis IS NULL)", name="actual_cost"),
     )
 
     id: UUID = Field(primary_key=True)
@@ -257,8 +256,13 @@ class GenerationRow(_Tables, table=True):
     references: list[dict[str, Any]] = _document()
     failures: list[dict[str, Any]] = _document()
     expected_s: float | None
+    # No foreign key: a profile that is gone must never look like the server's own access.
+    profile_id: UUID | None
+    fallbacks: list[dict[str, Any]] = _document()
     estimated_cost_micro_usd: int | None = _amount(nullable=True)
-    actual_cost_micro_usd: int | None
+    estimated_cost_basis: str | None
+    actual_cost_micro_usd: int | None = _amount(nullable=True)
+    actual_cost_basis: str | None
     created_at: datetime = _moment()
     finished_at: datetime | None = _moment(nullable=True)
 
@@ -281,26 +285,62 @@ class GenerationEventRow(_Tables, table=True):
 
 
 class ProviderAttemptRow(_Tables, table=True):
-    """Calls to providers."""
+    """Calls to providers. A profile may be gone since, so `profile_id` is no foreign key."""
 
     __tablename__ = "provider_attempt"
     __table_args__ = (
         UniqueConstraint("generation_id", "index", "number"),
         Index("ix_provider_attempt_succeeded", "provider", "model", "finished_at", **_where("outcome = 'SUCCEEDED'")),
+        Index(
+            "ix_provider_attempt_cost",
+            *("community_id", "provider", "model", "finished_at"),
+            **_where(TELLS_A_COST),
+        ),
+        CheckConstraint("(cost_micro_usd IS NULL) = (cost_basis IS NULL)", name="cost"),
     )
 
     id: UUID = Field(primary_key=True)
+    # That of the generation, for the index of costs.
+    community_id: UUID = Field(foreign_key="community.id", ondelete="RESTRICT")
     generation_id: UUID = Field(foreign_key="generation.id", ondelete="CASCADE")
     index: int
     number: int
+    route: int
+    profile_id: UUID | None
     provider: str
     model: str
     started_at: datetime = _moment()
     finished_at: datetime | None = _moment(nullable=True)
     outcome: str
     provider_request_id: str | None
-    cost_micro_usd: int | None
+    detail: str | None
+    cost_micro_usd: int | None = _amount(nullable=True)
+    cost_basis: str | None
     is_charged: bool
+
+
+class ConnectionProfileRow(_Tables, table=True):
+    """Connection profiles. The key is sealed: see `storage/vault.py`."""
+
+    __tablename__ = "connection_profile"
+    __table_args__ = (
+        Index("ix_connection_profile_user_id_created_at", "user_id", "created_at"),
+        Index("uq_connection_profile_default", "user_id", unique=True, **_where("is_default")),
+        CheckConstraint("sealed_key IS NOT NULL OR key_hint IS NULL", name="key_hint"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    community_id: UUID = Field(foreign_key="community.id", ondelete="RESTRICT")
+    user_id: UUID = Field(foreign_key="user_account.id", ondelete="RESTRICT")
+    name: str
+    provider: str
+    base_url: str | None
+    model: str | None
+    sealed_key: str | None
+    key_hint: str | None
+    is_default: bool
+    created_at: datetime = _moment()
+    last_used_at: datetime | None = _moment(nullable=True)
 
 
 class StoredPictureRow(_Tables, table=True):
@@ -429,6 +469,7 @@ class UsageEventRow(_Tables, table=True):
     reserved_delta: int = _amount()
     used_delta: int = _amount()
     at: datetime = _moment()
+    basis: str | None
 
 
 METADATA = _Tables.metadata
@@ -447,6 +488,7 @@ image = _table("image")
 generation = _table("generation")
 generation_event = _table("generation_event")
 provider_attempt = _table("provider_attempt")
+connection_profile = _table("connection_profile")
 stored_picture = _table("stored_picture")
 doomed_object = _table("doomed_object")
 wizard = _table("wizard")

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.repositories import (
+    ConnectionProfileRepository,
     GenerationRepository,
     IdentityRepository,
     ImageRepository,
@@ -19,6 +20,7 @@ from domain.repositories import (
     UserRepository,
     WizardRepository,
 )
+from storage.database.connection_profiles import ConnectionProfiles
 from storage.database.engine import Connections
 from storage.database.generations import Generations
 from storage.database.identities import Identities
@@ -50,6 +52,7 @@ class SqlUnitOfWork:
         self.wizards: WizardRepository = Wizards(connection)
         self.plans: PlanRepository = Plans(connection)
         self.usage: UsageRepository = Usage(connection)
+        self.connection_profiles: ConnectionProfileRepository = ConnectionProfiles(connection)
         self.jobs: JobQueue = jobs(connection)
 
     async def commit(self) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, bindparam, insert, literal_column, null, sele
 from sqlalchemy.dialects.postgresql import insert as insert_or_update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.costs import CostBasis
 from domain.errors import NotFound
 from domain.quotas import Account, Allowance, Counter, Feature, QuotaUnit, UsageEvent, UsageKind
 from storage.database.tables import community, plan_limit, usage_counter, usage_event, user_limit
@@ -55,6 +56,7 @@ def _event(row: Mapping[Any, Any]) -> UsageEvent:
     values["feature"] = Feature(values["feature"])
     values["unit"] = QuotaUnit(values["unit"])
     values["kind"] = UsageKind(values["kind"])
+    values["basis"] = CostBasis(values["basis"]) if values["basis"] else None
     return UsageEvent(**values)
 
 

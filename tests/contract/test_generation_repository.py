@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from domain.costs import Cost, CostBasis
 from domain.errors import Conflict, NotFound
 from domain.failures import FailureCode, failure
 from domain.generations import (
@@ -23,8 +24,10 @@ from domain.pages import Cursor, Page, PageRequest
 from domain.prompts import StructuredPrompt
 from domain.providers import ImageOptions, OutputFormat, ProviderKind, ReferenceRole
 from domain.repositories import UnitOfWorkFactory
+from domain.routes import Route
 from domain.tags import Tag, TagKind
 from domain.users import Role, Viewer
+from tests.graphql import Statements
 from tests.rows import (
     NOW,
     PICTURE,
@@ -46,7 +49,19 @@ QUEUED, PREPARING, GENERATING, STORING = (
     GenerationState.STORING,
 )
 DONE, FAILED = GenerationState.SUCCEEDED, GenerationState.FAILED
+COST = Cost(77, CostBasis.USAGE)
 REFERENCE = PinnedReference("staging/reference-0", "ef" * 32, "Left", ReferenceRole.FACE, "image/jpeg", 800, 600)
+HUGE = 2**40
+FALLBACKS = (
+    Route(
+        ProviderKind.OPENAI,
+        "gpt-image-2",
+        ImageOptions(n=3, quality="high", output_format=OutputFormat.WEBP),
+        uuid4(),
+        Cost(HUGE, CostBasis.TYPICAL),
+    ),
+    Route(ProviderKind.OLLAMA, "flux"),
+)
 REFUSAL = failure(FailureCode.REFUSED_OUTPUT, is_charged=True, retry_after_s=3).at(1)
 
 
@@ -78,7 +93,7 @@ async def end(
 ) -> GenerationEvent | None:
     """Finish in a unit of work of its own."""
     async with unit_of_work() as work:
-        event = await work.generations.finish(generation.id, after(9), EventDraft(state, "End"), [REFUSAL], 77)
+        event = await work.generations.finish(generation.id, after(9), EventDraft(state, "End"), [REFUSAL], COST)
         await work.commit()
     return event
 
@@ -104,7 +119,9 @@ async def test_a_generation_comes_back_as_stored(unit_of_work: UnitOfWorkFactory
         prompt_id=prompt.id,
         step_id=step.id,
         tags=(Tag(TagKind.THEME, "Engines"), Tag(TagKind.CHAT, "7")),
-        estimated_cost_micro_usd=2**40,
+        price=Cost(HUGE, CostBasis.TYPICAL),
+        profile_id=uuid4(),
+        fallbacks=FALLBACKS,
         identity={"id": str(identity.id), "notes": ["patient"]},
         options=ImageOptions(n=3, size="1024x1024", output_format=OutputFormat.AVIF, seed=2**40),
         save_to_identity=True,
@@ -112,7 +129,7 @@ async def test_a_generation_comes_back_as_stored(unit_of_work: UnitOfWorkFactory
         references=(REFERENCE,),
         failures=(REFUSAL,),
         expected_s=12.5,
-        actual_cost_micro_usd=40_000,
+        actual_cost=Cost(HUGE, CostBasis.REPORTED),
         finished_at=after(30),
     )
     bare = a_generation(viewer.user)
@@ -256,7 +273,7 @@ async def test_the_outcome_is_stored_once(unit_of_work: UnitOfWorkFactory) -> No
             state=ending.state,
             event_seq=2,
             failures=(REFUSAL,),
-            actual_cost_micro_usd=77,
+            actual_cost=COST,
             finished_at=after(9),
         )
 
@@ -283,10 +300,13 @@ async def test_pinned_references_are_kept(unit_of_work: UnitOfWorkFactory) -> No
 async def test_attempts_come_back_as_recorded(unit_of_work: UnitOfWorkFactory) -> None:
     """By index and number, first as begun and then as ended; a number is used once."""
     generation = await a_stored_generation(unit_of_work)
-    second, first = an_attempt(generation, 2), an_attempt(generation, 1)
+    second, first = an_attempt(generation, 2, route=1, profile_id=uuid4()), an_attempt(generation, 1)
     other = an_attempt(generation, 1, index=1)
-    ended = replace(first, finished_at=after(4), outcome=SUCCEEDED, provider_request_id="req_1", cost_micro_usd=40_000)
-    lost = replace(other, finished_at=after(5), outcome=FailureCode.TIMEOUT.value, is_charged=True)
+    cost = Cost(HUGE, CostBasis.REPORTED)
+    ended = replace(first, finished_at=after(4), outcome=SUCCEEDED, provider_request_id="req_1", cost=cost)
+    lost = replace(
+        other, finished_at=after(5), outcome=FailureCode.TIMEOUT.value, is_charged=True, detail="Gateway timeout"
+    )
     async with unit_of_work() as work:
         for attempt in (other, second, first):
             await work.generations.add_attempt(attempt)
@@ -333,31 +353,49 @@ async def test_a_typical_time_is_the_mean_of_the_latest(unit_of_work: UnitOfWork
         assert await work.generations.typical_seconds(offline, "sketch-3") is None
 
 
-async def test_a_typical_cost_is_the_mean_of_the_communitys_latest(unit_of_work: UnitOfWorkFactory) -> None:
-    """By the picture, of twenty generations whose cost is known, however many others there are elsewhere."""
+async def test_a_typical_cost_is_the_mean_of_the_communitys_latest(
+    unit_of_work: UnitOfWorkFactory, statements: Statements
+) -> None:
+    """Of twenty pictures by the model whose cost the provider told, whoever was asked first; one statement."""
     viewer, stranger = await stored_viewer(unit_of_work), await stored_viewer(unit_of_work)
-    ours = [
-        a_generation(
-            viewer.user,
-            state=GenerationState.SUCCEEDED,
-            options=ImageOptions(n=2),
-            actual_cost_micro_usd=900_000 if number < 5 else 20_000 + 2_000 * (number % 2),
+    ours = a_generation(viewer.user)
+    elsewhere = a_generation(stranger.user)
+    by_fallback = a_generation(viewer.user, provider=ProviderKind.GEMINI, model="banana", fallbacks=FALLBACKS)
+    await stored(unit_of_work, ours, elsewhere, by_fallback)
+    grounds = (CostBasis.REPORTED, CostBasis.USAGE, CostBasis.LISTED)
+    by = {"provider": ours.provider, "model": ours.model, "outcome": SUCCEEDED}
+    calls = [
+        an_attempt(
+            by_fallback if number % 2 else ours,
+            number,
+            **by,
             finished_at=after(number),
+            cost=Cost(900_000 if number <= 5 else 10_000 + 1_000 * (number % 2), grounds[number % 3]),
         )
-        for number in range(25)
+        for number in range(1, 26)
     ]
-    ended = {"state": GenerationState.SUCCEEDED, "finished_at": after(1_000)}
-    others = [
-        a_generation(viewer.user, **ended),
-        a_generation(viewer.user, **ended, model="sketch-2", actual_cost_micro_usd=1),
-        a_generation(viewer.user, **ended, provider=ProviderKind.GEMINI, actual_cost_micro_usd=1),
-        *(a_generation(stranger.user, **ended, actual_cost_micro_usd=1) for _ in range(25)),
+    latest = {**by, "finished_at": after(1_000), "cost": Cost(1, CostBasis.REPORTED)}
+    others: list[dict[str, object]] = [
+        {"outcome": FailureCode.STORAGE_UNAVAILABLE.value},
+        {"cost": None},
+        {"cost": Cost(1, CostBasis.TYPICAL)},
+        {"cost": Cost(1, CostBasis.ASSUMED)},
+        {"model": "sketch-2"},
+        {"provider": ProviderKind.GEMINI},
     ]
-    await stored(unit_of_work, *ours, *others)
+    calls += [an_attempt(ours, number, **{**latest, **other}) for number, other in enumerate(others, 26)]
+    calls += [an_attempt(elsewhere, number, **latest) for number in range(1, 26)]
+    async with unit_of_work() as work:
+        for call in calls:
+            await work.generations.add_attempt(call)
+        await work.commit()
     async with unit_of_work(read_only=True) as work:
         typical = work.generations.typical_cost
-        community_id, offline, model = viewer.user.community_id, ours[0].provider, ours[0].model
+        community_id, offline, model = viewer.user.community_id, ours.provider, ours.model
+        statements.sent.clear()
         assert await typical(community_id, offline, model) == 10_500
+        assert len(statements.sent) == 1
+        assert await typical(community_id, offline, "sketch-2") == 1
         assert await typical(community_id, offline, "sketch-3") is None
         assert await typical(uuid4(), offline, model) is None
 

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from domain.costs import CostBasis
 from domain.errors import NotFound
 from domain.images import Acceptance, ImageList, ImageSource, ImageUses
 from domain.pages import Page, PageRequest
@@ -39,6 +40,7 @@ RECIPE = a_recipe(
     provider=ProviderKind.OPENAI,
     options={"n": 2, "seed": 2**53 + 1},
     cost_micro_usd=41_000,
+    cost_basis=CostBasis.USAGE,
     parent_image_id=UUID(int=7),
 )
 TAGS = (Tag(TagKind.THEME, "Sea  'side' \\ \"quoted\" é \U0001f3e0"), Tag(TagKind.CHARACTER, "Ada"))

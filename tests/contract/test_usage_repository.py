@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from domain.costs import CostBasis
 from domain.errors import NotFound
 from domain.generations import Generation
 from domain.quotas import Account, Allowance, Counter, Feature, Limit, QuotaUnit, UsageEvent, UsageKind
@@ -194,7 +195,7 @@ async def test_many_counters_are_one_question(unit_of_work: UnitOfWorkFactory, s
 async def test_reservations_come_back_as_recorded_until_they_end(unit_of_work: UnitOfWorkFactory) -> None:
     """Every field, in the order they were reserved in; each unit ends for itself, settled or released."""
     generation, other = await a_running_generation(unit_of_work), await a_running_generation(unit_of_work)
-    money = a_reservation(generation, HUGE, unit=MONEY)
+    money = a_reservation(generation, HUGE, unit=MONEY, basis=CostBasis.TYPICAL)
     images = a_reservation(generation)
     await record(unit_of_work, money, images, a_reservation(other))
     async with unit_of_work() as work:

@@ -19,6 +19,14 @@ ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 60.0
 ADMIN = "admin@atelier.local"
 
+CREATE_REFERENCE = """
+mutation($input: CreateReferenceImageInput!) {
+  createReferenceImage(input: $input) {
+    __typename ... on CreateReferenceImageSuccess { referenceImage { image { width height } } } ... on UserError { message }
+  }
+}
+"""
+IDENTITY = "query { viewer { identities { id } } }"
 GENERATE = """
 mutation($input: GenerateImageInput!) {
   generateImage(input: $input) {
@@ -62,7 +70,10 @@ def free_port() -> int:
 
 
 class Server:
-    """One data folder and port; the process behind them may be killed and started again."""
+    """One data folder and port; the process behind them may be killed and started again.
+
+    `heard` is everything that its clients were answered.
+    """
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.port = free_port()
@@ -78,6 +89,7 @@ class Server:
         }
         self.process: subprocess.Popen[bytes] | None = None
         self.token = ""
+        self.heard: list[str] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -139,6 +151,11 @@ class Server:
         await asyncio.wait_for(asyncio.to_thread(self.process.wait), timeout_s)
 
     @property
+    def password(self) -> str:
+        """The admin's, which the first start printed."""
+        return self.log.read_text().partition("with the password  ")[2].split()[0]
+
+    @property
     def headers(self) -> dict[str, str]:
         """What a signed-in client sends along."""
         return {"Authorization": f"Bearer {self.token}"}
@@ -149,10 +166,7 @@ class Server:
             answer = await client.post(
                 f"{self.url}/graphql", json={"query": query, "variables": variables}, headers=self.headers
             )
-        body = answer.json()
-        assert "errors" not in body, body
-        data: dict[str, Any] = body["data"]
-        return data
+        return self._told(answer)
 
     async def upload(self, query: str, variables: dict[str, Any], filename: str, content: bytes) -> dict[str, Any]:
         """The data of an operation with one file, in `variables.input.file`."""
@@ -167,10 +181,24 @@ class Server:
                 files={"0": (filename, content)},
                 headers=self.headers,
             )
+        return self._told(answer)
+
+    def _told(self, answer: httpx.Response) -> dict[str, Any]:
+        self.heard.append(answer.text)
         body = answer.json()
         assert "errors" not in body, body
         data: dict[str, Any] = body["data"]
         return data
+
+    async def change(
+        self, name: str, success: str, errors: str = "... on UserError { message }", /, **input: object
+    ) -> dict[str, Any]:
+        """The result of a mutation: `success` selects from what it makes, `errors` from what it may meet with."""
+        kind = name[0].upper() + name[1:]
+        selection = f"__typename ... on {kind}Success {{ {success} }} {errors}"
+        query = f"mutation($input: {kind}Input!) {{ r: {name}(input: $input) {{ {selection} }} }}"
+        result: dict[str, Any] = (await self.send(query, input=input))["r"]
+        return result
 
     async def generate(self, **input: object) -> str:
         """The id of a new generation."""
@@ -190,6 +218,7 @@ class Server:
             payload = {"query": FOLLOW, "variables": {"id": id, "after": after}}
             await socket_.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
             async for text in socket_:
+                self.heard.append(str(text))
                 message = json.loads(text)
                 if message["type"] == "complete":
                     return

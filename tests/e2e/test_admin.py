@@ -6,11 +6,6 @@ from tests.e2e.browser import TEXT, Page
 from tests.e2e.harness import ADMIN, Server
 
 
-def password(server: Server) -> str:
-    """What the first start printed."""
-    return server.log.read_text().partition("with the password  ")[2].split()[0]
-
-
 async def fill_in(page: Page, **values: str) -> None:
     """Type into a form's fields."""
     for name, value in values.items():
@@ -23,7 +18,7 @@ async def test_an_operator_at_work(program: str, tmp_path: Path) -> None:
         await server.start()
         await page.open(f"{server.url}/admin/communities/list")
         await page.until(f"{TEXT}.includes('Sign in as an operator')")
-        await fill_in(page, username=ADMIN, password=password(server))
+        await fill_in(page, username=ADMIN, password=server.password)
         await page.run("document.querySelector('form button').click()")
         await page.until(f"{TEXT}.includes('MONTHS BEGIN BY')")
 

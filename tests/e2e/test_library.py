@@ -44,12 +44,8 @@ async def tess(server: Server) -> str:
 
 async def changed(server: Server, name: str, success: str, /, **input: object) -> dict[str, Any]:
     """The result of a mutation."""
-    kind = name[0].upper() + name[1:]
     errors = ERRORS if name in {"deleteImage", "setImagePublic"} else "... on UserError { message }"
-    selection = f"__typename ... on {kind}Success {{ {success} }} {errors}"
-    query = f"mutation($input: {kind}Input!) {{ r: {name}(input: $input) {{ {selection} }} }}"
-    result: dict[str, Any] = (await server.send(query, input=input))["r"]
-    return result
+    return await server.change(name, success, errors, **input)
 
 
 async def status(url: str) -> int:

@@ -9,10 +9,23 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 
+from domain.costs import CostBasis
 from domain.errors import ProviderUnusable
 from domain.failures import MESSAGES, FailureCode
-from domain.providers import PictureArrived, PictureFailed, PictureRequest
+from domain.providers import (
+    Access,
+    ImageOptions,
+    PictureArrived,
+    PictureFailed,
+    PictureRequest,
+    ProviderKind,
+    check_options,
+    in_own_words,
+)
+from providers.catalogue import GEMINI
 from providers.gemini import WORDS_ONLY, GeminiProvider
+from providers.outbound import Outbound
+from providers.prices import GEMINI_TOKEN_PRICES
 from tests.wire import gemini as wire
 from tests.wire.pictures import BLUE, FACE, GREEN, RED, SETTING, asked, b64
 from tests.wire.server import Answer, Ending, WireServer, ask, json_answer, text_answer
@@ -23,26 +36,19 @@ F = FailureCode
 
 
 @pytest_asyncio.fixture
-async def server() -> AsyncIterator[WireServer]:
-    """The vendor."""
-    async with WireServer() as server:
-        yield server
-
-
-@pytest_asyncio.fixture
 async def provider(server: WireServer) -> AsyncIterator[GeminiProvider]:
     """The adapter, pointed at it."""
-    provider = GeminiProvider(KEY, server.url, timeout_s=5)
+    provider = GeminiProvider(Access(KEY, server.url, is_trusted=True), Outbound(), 5)
     yield provider
     await provider.aclose()
 
 
 async def failed(provider: GeminiProvider) -> PictureFailed:
-    """The one thing said, a failure; nothing the vendor wrote, and no key, may be in it."""
+    """The one thing said, a failure; the key isn't in it, and what the vendor wrote is for admins alone."""
     (only,) = await ask(provider, asked(MODEL))
     assert isinstance(only, PictureFailed)
     assert "AIza" not in repr(only)
-    assert "own words" not in repr(only)
+    assert "own words" not in only.failure.message
     return only
 
 
@@ -92,6 +98,105 @@ async def test_a_model_without_a_known_price_has_no_cost(server: WireServer, pro
     """An unknown model passes through, and no price is invented for it."""
     server.answer = wire.candidate(wire.inline())
     assert await ask(provider, asked("gemini-of-tomorrow")) == [PictureArrived(BLUE, None, "resp_1", None)]
+
+
+COUNTED = {"candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 2000}], "candidatesTokenCount": 2000}
+
+
+@pytest.mark.parametrize(
+    ("model", "usage", "cost", "basis"),
+    [
+        (MODEL, COUNTED, 5 * 2 + 2000 * 120, CostBasis.USAGE),
+        (MODEL, {**COUNTED, "thoughtsTokenCount": 300}, 5 * 2 + 2000 * 120 + 300 * 12, CostBasis.USAGE),
+        (MODEL, {**COUNTED, "candidatesTokenCount": 2100}, 5 * 2 + 2000 * 120 + 100 * 12, CostBasis.USAGE),
+        (MODEL, {**COUNTED, "candidatesTokenCount": None}, 5 * 2 + 2000 * 120, CostBasis.USAGE),
+        (MODEL, {"candidatesTokensDetails": [{"modality": "TEXT", "tokenCount": 9}]}, 240_000, CostBasis.LISTED),
+        (MODEL, {"candidatesTokensDetails": [{"modality": "IMAGE"}]}, 240_000, CostBasis.LISTED),
+        (MODEL, {}, 240_000, CostBasis.LISTED),
+        (MODEL, {**COUNTED, "promptTokenCount": 10**400}, 240_000, CostBasis.LISTED),
+        (MODEL, {**COUNTED, "thoughtsTokenCount": -1}, 240_000, CostBasis.LISTED),
+        ("gemini-nano-banana-2.1", COUNTED, 113_000, CostBasis.LISTED),
+        ("gemini-of-tomorrow", COUNTED, None, CostBasis.LISTED),
+    ],
+)
+async def test_counted_tokens_are_firmer_than_the_list(
+    server: WireServer,
+    provider: GeminiProvider,
+    model: str,
+    usage: dict[str, object],
+    cost: int | None,
+    basis: CostBasis,
+) -> None:
+    """What Google counted decides where its prices are known, thoughts and words included; else the listed price does."""
+    server.answer = wire.candidate(wire.inline(), usage=usage)
+    request = asked(model, resolution="4K")
+    assert await ask(provider, request) == [PictureArrived(BLUE, None, "resp_1", cost, basis)]
+
+
+TALKED = {"candidatesTokensDetails": [{"modality": "TEXT", "tokenCount": 30}], "candidatesTokenCount": 30}
+NOTHING = {"candidatesTokenCount": None}
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "is_charged", "cost"),
+    [
+        (wire.candidate(finish="IMAGE_SAFETY", usage=COUNTED), F.REFUSED_OUTPUT, True, 5 * 2 + 2000 * 120),
+        (wire.candidate(finish="IMAGE_SAFETY", usage=NOTHING), F.REFUSED_OUTPUT, True, 5 * 2),
+        (wire.candidate(finish="ESCALATION", usage=NOTHING), F.REFUSED_INPUT, True, 5 * 2),
+        (wire.candidate({"text": "No"}, usage=TALKED), F.EMPTY_RESULT, True, 5 * 2 + 30 * 12),
+        (
+            wire.candidate(finish="NO_IMAGE", usage={**NOTHING, "thoughtsTokenCount": 100}),
+            F.EMPTY_RESULT,
+            True,
+            5 * 2 + 100 * 12,
+        ),
+        (wire.candidate(finish="NO_IMAGE", usage={**NOTHING, "promptTokenCount": 0}), F.EMPTY_RESULT, False, 0),
+        (wire.blocked("SAFETY", usage={"promptTokenCount": 5}), F.REFUSED_INPUT, True, 5 * 2),
+        (wire.blocked("SAFETY"), F.REFUSED_INPUT, False, None),
+        # What the tokens are that came, nobody tells.
+        (wire.candidate(finish="IMAGE_SAFETY"), F.REFUSED_OUTPUT, True, None),
+        (wire.candidate(finish="NO_IMAGE", usage={**NOTHING, "promptTokenCount": None}), F.EMPTY_RESULT, True, None),
+    ],
+)
+async def test_counted_tokens_are_paid_without_a_picture_too(
+    server: WireServer,
+    provider: GeminiProvider,
+    answer: Answer,
+    code: FailureCode,
+    is_charged: bool,
+    cost: int | None,
+) -> None:
+    """Whatever the reason why there is none: the tokens that are told at their prices, and nothing made up."""
+    server.answer = answer
+    told = await failed(provider)
+    assert (told.failure.code, told.failure.is_charged, told.cost_micro_usd) == (code, is_charged, cost)
+    assert cost is None or told.cost_basis is CostBasis.USAGE
+
+
+def test_token_prices_and_prices_per_picture_agree() -> None:
+    """The two lists tell the same: a picture of 1K is 1,120 tokens."""
+    provider = GeminiProvider(Access(KEY), Outbound())
+    for model, prices in GEMINI_TOKEN_PRICES.items():
+        listed = provider.price_micro_usd(model, ImageOptions(resolution="1K"), 0)
+        assert listed == pytest.approx(1_120 * prices.image_out, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("model", "word", "resolution"),
+    [
+        (MODEL, "standard", "1K"),
+        (MODEL, "hd", "4K"),
+        ("gemini-3.1-flash-lite-image", "hd", "1K"),
+        ("gemini-of-tomorrow", "hd", "4K"),
+    ],
+)
+def test_words_for_quality_mean_a_tier(model: str, word: str, resolution: str) -> None:
+    """Google's models have no qualities: the words of others become a tier, unless a tier is asked for."""
+    entry = GEMINI.model(model)
+    meant = in_own_words(entry, ImageOptions(quality=word))
+    assert meant == ImageOptions(resolution=resolution)
+    check_options(ProviderKind.GEMINI, entry, meant, references=0)
+    assert in_own_words(entry, ImageOptions(quality=word, resolution="1K")) == ImageOptions(resolution="1K")
 
 
 NO_PICTURE = [
@@ -145,10 +250,11 @@ async def test_an_unfinished_answer_is_not_continued(server: WireServer, provide
 
 
 async def test_words_instead_of_a_picture_are_told_apart(server: WireServer, provider: GeminiProvider) -> None:
-    """A model that only talked gets its user a hint, and the vendor's id for its support."""
+    """A model that only talked gets its user a hint, its admin what it said, and the vendor's id for its support."""
     server.answer = wire.candidate({"text": "own words"})
     told = await failed(provider)
     assert (told.failure.code, told.failure.message, told.request_id) == (F.EMPTY_RESULT, WORDS_ONLY, "resp_1")
+    assert told.detail == "own words"
 
 
 BAD_KEY = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
@@ -227,7 +333,7 @@ async def test_a_redirect_is_not_followed(server: WireServer, provider: GeminiPr
 
 async def test_a_call_ends_at_its_deadline(server: WireServer) -> None:
     """A vendor that goes silent is a timeout that may have been charged, and the connection is closed."""
-    provider = GeminiProvider(KEY, server.url, timeout_s=1.5)
+    provider = GeminiProvider(Access(KEY, server.url, is_trusted=True), Outbound(), 1.5)
     server.answer = Answer(ending=Ending.HANG)
     started = time.monotonic()
     told = (await failed(provider)).failure
@@ -253,7 +359,7 @@ async def test_nobody_there_is_unpaid_and_asked_once(server: WireServer) -> None
     """A refused connection can't have been charged, and the SDK's hidden second attempt is switched off."""
     url = server.url
     await server.__aexit__()
-    provider = GeminiProvider(KEY, url, timeout_s=8)
+    provider = GeminiProvider(Access(KEY, url, is_trusted=True), Outbound(), 8)
     started = time.monotonic()
     told = (await failed(provider)).failure
     assert (told.code, told.is_charged, told.is_retryable) == (F.PROVIDER_UNAVAILABLE, False, True)
@@ -281,7 +387,7 @@ async def test_the_vendors_environment_does_not_leak(server: WireServer, monkeyp
     monkeypatch.setenv("GOOGLE_GENAI_USE_ENTERPRISE", "true")
     monkeypatch.setenv("GOOGLE_GENAI_API_VERSION", "leak")
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "leak")
-    provider = GeminiProvider(KEY, server.url, timeout_s=5)
+    provider = GeminiProvider(Access(KEY, server.url, is_trusted=True), Outbound(), 5)
     server.answer = wire.candidate(wire.inline())
     assert len(await ask(provider, asked(MODEL))) == 1
     (received,) = server.received
@@ -309,11 +415,13 @@ async def test_closing_lets_go_of_connections(server: WireServer, provider: Gemi
     assert len(await ask(provider, asked(MODEL))) == 1
 
 
-async def test_a_check_costs_nothing(server: WireServer, provider: GeminiProvider) -> None:
-    """Checking lists one model and leaves it at that."""
-    server.answer = json_answer({"models": [{"name": "models/x"}]})
-    await provider.check()
-    assert [(received.method, received.path) for received in server.received] == [("GET", "/v1/models?pageSize=1")]
+async def test_a_check_lists_the_models_that_make_images(server: WireServer, provider: GeminiProvider) -> None:
+    """Of Google's list, the image models, those we know first; nothing of it costs anything."""
+    names = ("gemini-of-tomorrow-image", "gemini-3-pro", "imagen-4.0-generate-001", MODEL, "gemini-nano-banana-2.1")
+    server.answer = json_answer({"models": [{"name": f"models/{name}"} for name in names]})
+    models = await provider.check()
+    assert [(received.method, received.path) for received in server.received] == [("GET", "/v1/models?pageSize=1000")]
+    assert [model.id for model in models] == ["gemini-nano-banana-2.1", MODEL, "gemini-of-tomorrow-image"]
 
 
 async def test_a_failed_check_says_why_in_our_words(server: WireServer, provider: GeminiProvider) -> None:
@@ -327,7 +435,7 @@ async def test_a_failed_check_says_why_in_our_words(server: WireServer, provider
 
 async def test_without_a_key_nothing_is_asked(server: WireServer) -> None:
     """No key means a problem in words, a failure in words, and no request."""
-    provider = GeminiProvider("  ", server.url)
+    provider = GeminiProvider(Access("  ", server.url, is_trusted=True), Outbound())
     assert provider.problem == "No API key is set for Google Gemini."
     told = (await failed(provider)).failure
     assert (told.code, told.message) == (F.INVALID_KEY, provider.problem)

@@ -16,8 +16,10 @@ from graphql import (
 )
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
+from domain.connection_profiles import ProfileChange
 from domain.pages import Page
 from domain.pictures import SignedUrl
+from domain.providers import ProviderKind
 from domain.tags import Tag, TagKind
 from domain.users import Viewer
 from graph.context import Context
@@ -40,7 +42,15 @@ from tests.rows import (
 )
 
 ROUNDS = 60
-DEPTHS = {"viewer": 4, "images": 4, "generations": 4, "providers": 4, "prompts": 3, "wizards": 3}
+DEPTHS = {
+    "viewer": 4,
+    "images": 4,
+    "generations": 4,
+    "providers": 4,
+    "prompts": 3,
+    "wizards": 3,
+    "connectionProfiles": 1,
+}
 """How deep documents go, by the field they begin with: as deep as the limits let most of them pass."""
 
 
@@ -80,7 +90,10 @@ async def ada(world: World) -> Viewer:
     image = an_image(user, recipe=a_recipe(), tags=(Tag(TagKind.THEME, "Night"),), prompt_id=prompt.id)
     step, identity = a_step(wizard, background_id=image.id), an_identity(user, image_id=image.id)
     await world.add(prompt, image, an_image(user), wizard, step, identity, a_slot(user))
-    await world.add(a_generation(user, step_id=step.id, tags=image.tags))
+    profile = await world.services.connection_profiles.create(
+        viewer, ProviderKind.OPENAI, ProfileChange("Mine", api_key="sk-0123456789"), tried=False
+    )
+    await world.add(a_generation(user, step_id=step.id, tags=image.tags, profile_id=profile.id))
     return viewer
 
 

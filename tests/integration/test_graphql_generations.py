@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from domain.costs import Cost, CostBasis
 from domain.failures import FailureCode, failure
 from domain.generations import EventDraft, GenerationState
 from domain.providers import ProviderKind
@@ -192,7 +193,7 @@ async def test_a_background_is_asked_for(client: Client, world: World, jobs: Rec
 
 async def test_a_recipe_is_repeated(client: Client, world: World, ada: Viewer) -> None:
     """A parent alone says everything; one without a recipe says nothing."""
-    model = world.services.providers[ProviderKind.OFFLINE].models[0].id
+    model = world.services.access.own[ProviderKind.OFFLINE].models[0].id
     parent, upload = an_image(ada.user, recipe=a_recipe(prompt="A lighthouse", model=model)), an_image(ada.user)
     await world.add(parent, upload)
     made = (await generate(client, ada, parentImageId=gid(parent)))["generation"]
@@ -212,21 +213,30 @@ async def test_what_became_of_it(client: Client, world: World, ada: Viewer) -> N
     async with world.unit_of_work() as work:
         await work.generations.add_attempt(attempt)
         await work.generations.finish_attempt(
-            replace(attempt, outcome="SUCCEEDED", finished_at=after(2), cost_micro_usd=7, provider_request_id="r1")
+            replace(
+                attempt,
+                outcome="SUCCEEDED",
+                finished_at=after(2),
+                cost=Cost(7, CostBasis.USAGE),
+                provider_request_id="r1",
+            )
         )
         await work.commit()
     refusal = failure(FailureCode.REFUSED_OUTPUT, is_charged=True).at(1)
     await world.tell(generation, EventDraft(index=1, stage="refused", failure=refusal))
     await world.services.events.end(generation)
     query = """query ($id: ID!) { generation(id: $id) {
-        state eventSeq actualCostMicroUsd finishedAt images { id generation { id } }
+        state eventSeq actualCostMicroUsd costBasis finishedAt images { id generation { id } }
         failures { code message isRetryable isCharged retryAfterSeconds index }
-        attempts { provider model index number startedAt finishedAt outcome providerRequestId }
+        attempts {
+            provider model route index number startedAt finishedAt outcome providerRequestId costMicroUsd costBasis
+        }
     } }"""
     assert (await client.data(query, {"id": gid(generation)}, ada))["generation"] == {
         "state": "SUCCEEDED",
         "eventSeq": 4,
         "actualCostMicroUsd": 7,
+        "costBasis": "USAGE",
         "finishedAt": world.clock.now().isoformat(),
         "images": [{"id": gid(image), "generation": {"id": gid(generation)}}],
         "failures": [
@@ -243,12 +253,15 @@ async def test_what_became_of_it(client: Client, world: World, ada: Viewer) -> N
             {
                 "provider": "OFFLINE",
                 "model": "sketch-1",
+                "route": 0,
                 "index": 0,
                 "number": 1,
                 "startedAt": NOW.isoformat(),
                 "finishedAt": after(2).isoformat(),
                 "outcome": "SUCCEEDED",
                 "providerRequestId": "r1",
+                "costMicroUsd": 7,
+                "costBasis": "USAGE",
             }
         ],
     }
@@ -293,3 +306,34 @@ async def test_who_sees_a_generation(client: Client, world: World) -> None:
     ):
         data = await client.data(query, {"id": gid(generation)}, viewer)
         assert data == {"generation": {"id": gid(generation)} if sees else None}
+
+
+async def test_a_price_beyond_all_measure_breaks_no_page(client: Client, world: World, ada: Viewer) -> None:
+    """What a provider reports may be more than an Int holds: it is shown as the most that it does hold."""
+    dear = Cost(10**12, CostBasis.REPORTED)
+    generation = a_generation(ada.user, price=dear)
+    recipe = a_recipe(cost_micro_usd=dear.micro_usd, cost_basis=dear.basis)
+    await world.add(generation, an_image(ada.user, recipe=recipe))
+    async with world.unit_of_work() as work:
+        attempt = an_attempt(generation)
+        await work.generations.add_attempt(attempt)
+        await work.generations.finish_attempt(replace(attempt, outcome="SUCCEEDED", finished_at=NOW, cost=dear))
+        await work.generations.finish(generation.id, NOW, EventDraft(GenerationState.FAILED, "Failed"), [], dear)
+        await work.commit()
+    query = """{
+        generations { nodes {
+            estimatedCostMicroUsd actualCostMicroUsd costBasis attempts { costMicroUsd costBasis }
+        } }
+        images { nodes { recipe { costMicroUsd costBasis } } }
+    }"""
+    told = await client.data(query, viewer=ada)
+    most, basis = 2_147_483_647, "REPORTED"
+    assert told["images"]["nodes"] == [{"recipe": {"costMicroUsd": most, "costBasis": basis}}]
+    assert told["generations"]["nodes"] == [
+        {
+            "estimatedCostMicroUsd": most,
+            "actualCostMicroUsd": most,
+            "costBasis": basis,
+            "attempts": [{"costMicroUsd": most, "costBasis": basis}],
+        }
+    ]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from domain.connection_profiles import ProfileChange
 from domain.images import Image, ImageSource
 from domain.pictures import VariantSize
 from domain.prompts import PromptType, StructuredPrompt
@@ -376,9 +377,9 @@ LISTS = {
     ),
     "plans": ("{ plans { name limits { amount } } }", 1),
     "generations": (
-        """{ generations { nodes { owner { name } identity { name } attempts { outcome }
+        """{ generations { nodes { owner { name } identity { name } profile { name } attempts { outcome profile { name } }
             images { picture { original } } failures { code } } pageInfo { endCursor } } }""",
-        5,
+        7,
     ),
     "identities": (
         "{ viewer { identities { image { id } readiness { isReady } user { name referenceImages { name } } } } }",
@@ -386,6 +387,7 @@ LISTS = {
     ),
     "prompts": ("{ prompts { name author { name } acceptance { made accepted rate } } }", 3),
     "providers": ("{ providers { name models { id } } }", 0),
+    "connection profiles": ("{ connectionProfiles { name needsKey problem } }", 1),
 }
 
 
@@ -411,13 +413,18 @@ async def add_one_of_each(world: World, owner: Viewer) -> None:
     wizard = a_wizard(community_id)
     step = a_step(wizard, background_id=portrait.id)
     identity = an_identity(owner.user, image_id=portrait.id)
-    generation = a_generation(owner.user, identity_id=identity.id, step_id=step.id, tags=portrait.tags)
+    profile = await world.services.connection_profiles.create(
+        owner, ProviderKind.OPENAI, ProfileChange("Mine", api_key="sk-0123456789"), tried=False
+    )
+    generation = a_generation(
+        owner.user, identity_id=identity.id, step_id=step.id, tags=portrait.tags, profile_id=profile.id
+    )
     made = an_image(owner.user, generation_id=generation.id, generation_index=0, source=ImageSource.GENERATED)
     other = await stored_viewer(world.unit_of_work, Community(community_id, ""))
     await world.add(portrait, identity, wizard, step, generation, made, an_image(other.user, is_public=True))
     await world.add(a_plan(community_id, limit_of(5)))
     async with world.unit_of_work() as work:
-        await work.generations.add_attempt(an_attempt(generation))
+        await work.generations.add_attempt(an_attempt(generation, profile_id=profile.id))
         version = await work.prompts.latest_version(community_id, PromptType.IMAGE_GENERATION) + 1
         await work.prompts.add(a_prompt(community_id, version, author_id=owner.id))
         await work.commit()

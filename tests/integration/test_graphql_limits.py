@@ -57,6 +57,13 @@ def nested(depth: int) -> str:
             + " } } } }",
             None,
         ),
+        ("{ " + " ".join(f"p{n}: connectionProfiles {{ id needsKey problem }}" for n in range(20)) + " }", None),
+        (
+            "{ "
+            + " ".join(f"p{n}: connectionProfiles {{ id name keyHint needsKey problem }}" for n in range(50))
+            + " }",
+            "asks for too much",
+        ),
         ("{ viewer { " + "name " * 2_100 + "} }", "2000"),
         ("{ viewer { ...A } } fragment A on User { ...B } fragment B on User { ...A }", "Cannot spread fragment"),
         (bomb(28), "asks for too much"),
@@ -79,6 +86,8 @@ def nested(depth: int) -> str:
         "pages of pages",
         "too many pages of pages",
         "quotas of a page",
+        "connection profiles",
+        "connection profiles again and again",
         "tokens",
         "cycle",
         "bomb",

@@ -189,16 +189,26 @@ async def test_a_preview_that_fails(client: Client, admin: Viewer, variables: di
 
 async def test_providers(client: Client, admin: Viewer) -> None:
     """Every known provider says whether it can be used, and why not; capabilities are data."""
-    query = "{ providers { kind canGenerateImages problem models { id sizes maxReferences streamsPreviews } } }"
+    query = """{ providers {
+        kind makesImages canGenerateImages problem needsKey needsBaseUrl
+        models { id sizes qualities qualityWords { word quality resolution } maxReferences streamsPreviews }
+    } }"""
     providers = {provider.pop("kind"): provider for provider in (await client.data(query, viewer=admin))["providers"]}
     assert len(providers) == 10
     offline = providers["OFFLINE"]
-    assert (offline["canGenerateImages"], offline["problem"]) == (True, None)
+    assert (offline["canGenerateImages"], offline["problem"], offline["needsKey"]) == (True, None, False)
     assert offline["models"][0]["maxReferences"] > 0
     assert providers["ANTHROPIC"] == {
+        "makesImages": False,
         "canGenerateImages": False,
+        "needsKey": True,
+        "needsBaseUrl": False,
         "problem": "Anthropic's API has no image generation.",
         "models": [],
     }
-    assert providers["GEMINI"]["canGenerateImages"] is False
-    assert providers["OPENAI"]["canGenerateImages"] is True
+    gemini, openai = providers["GEMINI"], providers["OPENAI"]
+    assert (gemini["makesImages"], gemini["canGenerateImages"], gemini["needsKey"]) == (True, False, True)
+    assert (openai["makesImages"], openai["canGenerateImages"], openai["needsKey"]) == (True, True, True)
+    for model in openai["models"]:
+        assert {known["quality"] for known in model["qualityWords"]} <= {*model["qualities"], None}
+    assert providers["OPENAI_COMPATIBLE"]["needsBaseUrl"] is True

@@ -336,7 +336,7 @@ async def test_an_estimate(client: Client, world: World, home: list[Viewer], job
         data: dict[str, Any] = (await client.data(query, {"input": input}, ada))["estimateGeneration"]
         return data
 
-    free = {"costMicroUsd": 0, "basis": "The provider's price.", "seconds": None, "problems": []}
+    free = {"costMicroUsd": 0, "basis": "The provider's listed price.", "seconds": None, "problems": []}
     assert await estimated(prompt="A house") == free
     two = await estimated(prompt="A house", options={"n": 2})
     assert (two["costMicroUsd"], len(two["problems"])) == (0, 1)

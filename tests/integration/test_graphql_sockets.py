@@ -260,8 +260,14 @@ async def test_what_cannot_be_followed(address: str, world: World, ada: Viewer, 
 
 @pytest.mark.parametrize(
     ("mistake", "code"),
-    [("{", "GRAPHQL_PARSE_FAILED"), ('{ node(id: "\\u{0}") { id } }', "GRAPHQL_VALIDATION_FAILED")],
-    ids=["syntax", "NUL"],
+    [
+        ("{", "GRAPHQL_PARSE_FAILED"),
+        ('{ node(id: "\\u{0}") { id } }', "GRAPHQL_VALIDATION_FAILED"),
+        ('mutation { createConnectionProfile(input: {apiKey: "sk-secret"}) { id } }', "GRAPHQL_VALIDATION_FAILED"),
+        ('mutation { createConnectionProfile(input: {apiKey "sk-secret"}) { id } }', "GRAPHQL_PARSE_FAILED"),
+        ('mutation ($key: String = ["sk-secret"]) { __typename @include(if: $key) }', "GRAPHQL_VALIDATION_FAILED"),
+    ],
+    ids=["syntax", "NUL", "a key", "a key in bad syntax", "a key as a default"],
 )
 async def test_a_mistake_ends_its_own_operation_only(
     address: str, world: World, ada: Viewer, generation: Generation, mistake: str, code: str
@@ -274,6 +280,7 @@ async def test_a_mistake_ends_its_own_operation_only(
         message = await talking.hear()
         assert (message["id"], message["type"]) == ("2", "error")
         assert message["payload"][0]["extensions"] == {"code": code}
+        assert "secret" not in str(message)
         await world.tell(generation, EventDraft(GenerationState.GENERATING, "Working"))
         assert (await talking.event())["seq"] == 2
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from domain.generations import GenerationState
 from domain.images import Image
 from domain.users import Viewer
 from graph.context import Context
@@ -17,8 +18,9 @@ from graph.schema import AtelierSchema
 from storage.database.databases import Database
 from storage.database.tables import METADATA
 from tests.graphql import World
+from tests.pictures import jpeg
 from tests.settlements import Settlement, Traces, settled
-from tests.walks import Ids, Operation, Walk, with_ids
+from tests.walks import NAMED, Ids, Operation, Walk, with_ids
 
 THEIRS, OURS = "zqtheirs", "zqours"
 THEIR_NUMBER, OUR_NUMBER = 432_109_000, 123_456_000
@@ -36,6 +38,12 @@ def operations(schema: AtelierSchema) -> dict[str, list[Operation]]:
     """Every operation, by its kind; queries search for what is theirs."""
     walk = Walk(schema._schema, THEIRS)
     return {kind: list(walk.operations(kind)) for kind in KINDS}
+
+
+@pytest.fixture(autouse=True)
+def picture_of_the_web(world: World) -> None:
+    """What every import finds at the address that it is given."""
+    world.fetcher.answers[NAMED["url"]] = jpeg()
 
 
 @pytest.fixture
@@ -109,7 +117,15 @@ def traced_rows(database: Database, traces: Traces) -> dict[str, list[str]]:
     return {name: sorted(str(row) for row in found if traces.found_in(list(row))) for name, found in rows.items()}
 
 
-MEMBERS_DO = {"generateImage", "uploadImage", "createIdentity", "createReferenceImage", "signOut"}
+MEMBERS_DO = {
+    "generateImage",
+    "uploadImage",
+    "importImage",
+    "createIdentity",
+    "createReferenceImage",
+    "createConnectionProfile",
+    "signOut",
+}
 """What succeeds although others' ids are asked for: because it can do without an id."""
 ADMINS_DO = {"createPlan", "updateCommunity", "setCommunityPlan", "createPrompt", "createWizard"}
 
@@ -166,10 +182,31 @@ async def test_members_keep_what_is_theirs(
     assert await check(world, database, operations, ours.bob, own, adas, ours.adas_traces) >= MEMBERS_DO
 
 
+async def test_profiles_are_their_owners_alone(
+    world: World, database: Database, schema: AtelierSchema, ours: Settlement
+) -> None:
+    """An admin, who reaches all else that is Ada's, is told nothing of her connection profile, and changes none of it."""
+    walk = Walk(schema._schema, ours.sealed(ours.ada.user))
+    traces, adas = ours.sealed_traces(ours.ada.user), ours.ids_of(ours.ada.user)
+    succeeded = [*GenerationState].index(GenerationState.SUCCEEDED)
+    # Of a generation that runs there would be more events to wait for, and none with a profile.
+    adas["Generation"] = [adas["Generation"][succeeded]]
+    before = traced_rows(database, traces)["connection_profile"]
+    assert before
+    for kind in KINDS:
+        for operation in walk.operations(kind):
+            own = ours.ids_for(ours.admin.user)
+            leaks, _ = await walked(world, ours.admin, kind, operation, own, adas, traces)
+            assert not leaks, "\n".join([f"{len(leaks)} leaks", *leaks[:5]])
+    assert traced_rows(database, traces)["connection_profile"] == before
+
+
 async def test_the_walk_sees_what_it_may(
     world: World, ours: Settlement, operations: dict[str, list[Operation]]
 ) -> None:
-    """The same questions with one's own ids are answered: what the others ask for is really there."""
+    """The same questions with one's own ids are answered: what the others ask for is really there. But for the
+    connection profiles of others, even an admin sees it all.
+    """
     found: set[str] = set()
     for operation in (each for each in operations["query"] if each.name not in {"node", "nodes"}):
         asked = [(document, operation.inputs[0]) for document in operation.documents]
@@ -178,7 +215,8 @@ async def test_the_walk_sees_what_it_may(
             for variables in with_ids(tree, ours.ids, ours.ids):
                 async for answer in answers(world, ours.admin, "query", document, variables):
                     found |= ours.traces.found_in(told(answer))
-    assert {id for ids in ours.ids.values() for id in ids} <= found
+    others = {id for user in (ours.ada.user, ours.bob.user) for id in ours.ids_of(user)["ConnectionProfile"]}
+    assert {id for ids in ours.ids.values() for id in ids} - found == others
     assert {row.picture.sha256 for row in ours.rows if isinstance(row, Image) and row.is_public} <= found
 
 

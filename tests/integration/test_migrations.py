@@ -11,7 +11,10 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 from alembic import command
+from sqlalchemy.exc import DBAPIError
 
+from domain.costs import Cost, CostBasis
+from domain.generations import SUCCEEDED
 from domain.images import Acceptance, ImageList, image_filter
 from domain.pages import PageRequest
 from domain.prompts import ContextKey, PromptType, check_body
@@ -53,8 +56,8 @@ def schema_of(url: str) -> set[str]:
     with engine.connect() as connection:
         written = connection.execute(sa.text(statement)).scalars().all()
     engine.dispose()
-    # The order of a SQLite table's constraints has no meaning, nor have quotes around its names.
-    return {" ".join(sorted(re.split(r",?\s+", text.replace('"', "")))) for text in written}
+    # The order of a SQLite table's columns and constraints has no meaning, nor have quotes around its names.
+    return {" ".join(sorted(filter(None, re.split(r",?\s+|(?=\)$)", text.replace('"', ""))))) for text in written}
 
 
 def test_the_migrated_schema_is_that_of_the_tables(empty_url: str) -> None:
@@ -183,14 +186,27 @@ RECIPE: dict[str, Any] = {
 }
 
 
+def insert(url: str, *rows: tuple[str, dict[str, Any]]) -> None:
+    """Put rows into tables as they are now, whatever `tables.py` says of them."""
+    engine = sync_engine(url, 1)
+    tables = sa.MetaData()
+    tables.reflect(engine)
+    with engine.begin() as connection:
+        for table, row in rows:
+            connection.execute(tables.tables[table].insert(), row)
+    engine.dispose()
+
+
+def moment_of(url: str) -> object:
+    """NOW as the reflected column takes it."""
+    return NOW.isoformat(timespec="microseconds") if url.startswith("sqlite") else NOW
+
+
 def old_rows(url: str, owner: UUID, other: UUID, community: UUID, generation_prompt: int) -> None:
     """What a database of the first version may hold: an upload twice, once as a slot too, and an identity's image.
 
     Another person has uploaded the same file.
     """
-    engine = sync_engine(url, 1)
-    tables = sa.MetaData()
-    tables.reflect(engine)
     picture = {
         "media_type": "image/png",
         "size_bytes": 10,
@@ -199,7 +215,7 @@ def old_rows(url: str, owner: UUID, other: UUID, community: UUID, generation_pro
         "placeholder": "",
         "variant_keys": {"MEDIUM": "m"},
     }
-    moment = NOW.isoformat(timespec="microseconds") if url.startswith("sqlite") else NOW
+    moment = moment_of(url)
     home = id_of(url, community)
     own = {"community_id": home, "created_at": moment}
     recipe = {**RECIPE, "prompt_version": generation_prompt}
@@ -219,21 +235,21 @@ def old_rows(url: str, owner: UUID, other: UUID, community: UUID, generation_pro
     uploaded = {"source": "UPLOADED", "filename": "Harbour night.png"}
     made = {"source": "GENERATED", "filename": "Ada 1.png", "is_public": False}
     slot = {"user_id": id_of(url, owner), "name": "", "order": 0, "role": "FACE", "updated_at": moment}
-    with engine.begin() as connection:
-        connection.execute(tables.tables["community"].insert(), {"id": home, "name": "Lovelace"})
-        user = {"name": "Ada", "role": "ADMIN", "is_test": False, "tokens_valid_after": moment}
-        for id in (owner, other):
-            row = {**own, **user, "email": f"{id}@b", "id": id_of(url, id)}
-            connection.execute(tables.tables["user_account"].insert(), row)
-        images = tables.tables["image"].insert()
-        connection.execute(images, an_old_image("first", "aa", **uploaded, is_public=True))
-        connection.execute(images, an_old_image("second", "aa", **uploaded, is_public=False))
-        connection.execute(images, an_old_image("third", "bb", **{**made, "recipe": recipe}))
-        theirs = {**uploaded, "owner_id": id_of(url, other)}
-        connection.execute(images, an_old_image("other", "aa", **theirs, is_public=False))
-        row = {**own, **picture, **slot, "id": id_of(url, uuid4()), "picture_key": "first", "sha256": "aa"}
-        connection.execute(tables.tables["reference_image"].insert(), row)
-    engine.dispose()
+    user = {"name": "Ada", "role": "ADMIN", "is_test": False, "tokens_valid_after": moment}
+    theirs = {**uploaded, "owner_id": id_of(url, other)}
+    insert(
+        url,
+        ("community", {"id": home, "name": "Lovelace"}),
+        *(("user_account", {**own, **user, "email": f"{id}@b", "id": id_of(url, id)}) for id in (owner, other)),
+        ("image", an_old_image("first", "aa", **uploaded, is_public=True)),
+        ("image", an_old_image("second", "aa", **uploaded, is_public=False)),
+        ("image", an_old_image("third", "bb", **{**made, "recipe": recipe})),
+        ("image", an_old_image("other", "aa", **theirs, is_public=False)),
+        (
+            "reference_image",
+            {**own, **picture, **slot, "id": id_of(url, uuid4()), "picture_key": "first", "sha256": "aa"},
+        ),
+    )
 
 
 def id_of(url: str, id: UUID) -> object:
@@ -268,6 +284,8 @@ async def test_what_the_first_version_held_is_found_and_counted(empty_url: str) 
         assert await found(search="ada") == []
         assert await found(search="picture") == ["third"]
         assert await found(provider=ProviderKind.OFFLINE) == ["third"]
+        of_made = ImageList(community, owner, filter=image_filter(provider=ProviderKind.OFFLINE))
+        (made,) = (await work.images.page(of_made, PageRequest())).rows
         acceptance = await work.images.acceptance(viewer.scope, [prompt.id])
         slots = await work.reference_images.of_users([owner])
         assert slots[0].picture
@@ -277,7 +295,103 @@ async def test_what_the_first_version_held_is_found_and_counted(empty_url: str) 
         again = await work.pictures.keep(other, slots[0].picture)
     await database.aclose()
     assert (home.time_zone, home.plan_id, viewer.user.is_operator) == ("UTC", None, False)
+    assert made.recipe
+    assert (made.recipe.cost_micro_usd, made.recipe.cost_basis) == (None, None)
     assert acceptance == {prompt.id: Acceptance(made=1, accepted=0)}
     # Two rows needed the first upload's objects; the second's are nobody else's, and another's are that person's.
     assert sorted(doomed) == ["first", "m"]
     assert again.key == "other"
+
+
+BEFORE_PROFILES = "2026_11_21_2"
+PRICED, UNPRICED = uuid4(), uuid4()
+
+
+def priced_rows(url: str, owner: UUID, community: UUID) -> None:
+    """What a database may hold from before profiles: a generation with a price and one without, calls, and a line."""
+    moment, home, person = moment_of(url), id_of(url, community), id_of(url, owner)
+    priced, unpriced = id_of(url, PRICED), id_of(url, UNPRICED)
+    asked = {"provider": "OPENAI", "model": "gpt-image-2"}
+    generation = {
+        **asked,
+        "community_id": home,
+        "owner_id": person,
+        "requested_by_id": person,
+        "created_at": moment,
+        "prompt": "A house",
+        "options": {"n": 2},
+        "state": "SUCCEEDED",
+        "event_seq": 1,
+        "save_to_identity": False,
+        "input_hash": "",
+        "tags": [],
+        "references": [],
+        "failures": [],
+    }
+    call = {**asked, "generation_id": priced, "index": 0, "started_at": moment, "is_charged": False}
+    user = {"name": "Ada", "email": "a@b", "role": "ADMIN", **dict.fromkeys(("is_test", "is_operator"), False)}
+    moments = dict.fromkeys(("created_at", "tokens_valid_after"), moment)
+    line = {"feature": "IMAGE_GENERATION", "unit": "MICRO_USD", "period": "2026-11", "kind": "RESERVE", "at": moment}
+    whose = {"community_id": home, "user_id": person, "generation_id": priced}
+    costs = {"estimated_cost_micro_usd": 80_000, "actual_cost_micro_usd": 82_000}
+    made = {"outcome": SUCCEEDED, "finished_at": moment, "cost_micro_usd": 41_000}
+    insert(
+        url,
+        ("community", {"id": home, "name": "Lovelace", "time_zone": "UTC"}),
+        ("user_account", {**user, **moments, "id": person, "community_id": home}),
+        ("generation", {**generation, "id": unpriced}),
+        ("generation", {**generation, "id": priced, **costs}),
+        ("provider_attempt", {**call, "id": id_of(url, uuid4()), "number": 1, "outcome": "TIMEOUT"}),
+        ("provider_attempt", {**call, "id": id_of(url, uuid4()), "number": 2, **made}),
+        ("usage_event", {**line, **whose, "id": id_of(url, uuid4()), "reserved_delta": 80_000, "used_delta": 0}),
+    )
+
+
+async def test_prices_from_before_profiles_are_listed_ones(empty_url: str) -> None:
+    """What generations and calls cost goes on being known, and taught; they were asked for by the server's own access."""
+    community, owner = uuid4(), uuid4()
+    make_room(empty_url)
+    run(empty_url, lambda config: command.upgrade(config, BEFORE_PROFILES))
+    priced_rows(empty_url, owner, community)
+    upgrade(empty_url)
+    database = open_database(empty_url, 1)
+    async with database.unit_of_work(RecordedJobs())(read_only=True) as work:
+        priced, unpriced = await work.generations.load(PRICED), await work.generations.load(UNPRICED)
+        failed, succeeded = await work.generations.attempts_of([PRICED])
+        typical = await work.generations.typical_cost(community, ProviderKind.OPENAI, "gpt-image-2")
+    await database.aclose()
+    assert priced
+    assert unpriced
+    assert (priced.price, priced.actual_cost) == (Cost(40_000, CostBasis.LISTED), Cost(82_000, CostBasis.LISTED))
+    assert (unpriced.price, unpriced.actual_cost) == (None, None)
+    for generation in (priced, unpriced):
+        assert (generation.profile_id, generation.fallbacks) == (None, ())
+    assert (failed.cost, succeeded.cost) == (None, Cost(41_000, CostBasis.LISTED))
+    for call in (failed, succeeded):
+        assert (call.route, call.profile_id, call.detail) == (0, None, None)
+    assert typical == 41_000
+
+
+def ledger(url: str) -> list[Any]:
+    """The lines, after trying in vain to change and to remove them."""
+    engine = sync_engine(url, 1)
+    for forbidden in ("UPDATE usage_event SET used_delta = 9", "DELETE FROM usage_event"):
+        with pytest.raises(DBAPIError, match="append-only"), engine.begin() as connection:
+            connection.execute(sa.text(forbidden))
+    with engine.connect() as connection:
+        lines = connection.execute(sa.text("SELECT * FROM usage_event")).mappings().all()
+    engine.dispose()
+    return [{**line, "basis": line.get("basis")} for line in lines]
+
+
+def test_the_ledger_stays_as_it_is_through_migrations(empty_url: str) -> None:
+    """It gets a column and loses it again; its lines are the same, and nobody can alter them."""
+    make_room(empty_url)
+    run(empty_url, lambda config: command.upgrade(config, BEFORE_PROFILES))
+    priced_rows(empty_url, uuid4(), uuid4())
+    before = ledger(empty_url)
+    upgrade(empty_url)
+    since = ledger(empty_url)
+    run(empty_url, lambda config: command.downgrade(config, BEFORE_PROFILES))
+    assert before == since == ledger(empty_url)
+    assert [line["basis"] for line in since] == [None]

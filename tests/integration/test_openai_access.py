@@ -9,8 +9,10 @@ import pytest_asyncio
 
 from domain.errors import ProviderUnusable
 from domain.failures import MESSAGES, FailureCode
-from domain.providers import PictureFailed
+from domain.providers import Access, PictureFailed
 from providers.openai import OpenAIProvider
+from providers.outbound import Outbound
+from providers.remotes import WRONG_ADDRESS
 from tests.wire import openai as wire
 from tests.wire.pictures import asked
 from tests.wire.server import Answer, Ending, WireServer, ask, json_answer, text_answer
@@ -19,17 +21,15 @@ KEY = "sk-secret-0123456789"
 WHOLE = "a-model-of-tomorrow"
 
 
-@pytest_asyncio.fixture
-async def server() -> AsyncIterator[WireServer]:
-    """The vendor."""
-    async with WireServer() as server:
-        yield server
+def connected(key: str | None, url: str = "https://api.example") -> OpenAIProvider:
+    """The adapter, with that key and at that address."""
+    return OpenAIProvider(Access(key, f"{url}/v1", is_trusted=True), Outbound(), 5)
 
 
 @pytest_asyncio.fixture
 async def provider(server: WireServer) -> AsyncIterator[OpenAIProvider]:
     """The adapter, pointed at it."""
-    provider = OpenAIProvider(KEY, f"{server.url}/v1", timeout_s=5)
+    provider = connected(KEY, server.url)
     yield provider
     await provider.aclose()
 
@@ -42,7 +42,7 @@ async def test_the_vendors_environment_does_not_leak(server: WireServer, monkeyp
     monkeypatch.setenv("OPENAI_ORG_ID", "org-leak")
     monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-leak")
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Leak: yes\nAuthorization: Bearer leak\nUser-Agent: leak")
-    provider = OpenAIProvider(KEY, f"{server.url}/v1", timeout_s=5)
+    provider = connected(KEY, server.url)
     server.answer = wire.picture()
     await ask(provider, asked(WHOLE))
     (received,) = server.received
@@ -70,9 +70,11 @@ async def test_closing_lets_go_of_connections(server: WireServer, provider: Open
 
 
 async def test_a_check_costs_nothing(server: WireServer, provider: OpenAIProvider) -> None:
-    """Checking lists the models and leaves it at that."""
-    server.answer = json_answer({"object": "list", "data": []})
-    await provider.check()
+    """Checking lists the models and leaves it at that; those that make images are offered, the known ones first."""
+    ids = ["gpt-5.4", "gpt-image-9", "gpt-image-2", "chatgpt-image-latest", "dall-e-3", None]
+    server.answer = json_answer({"object": "list", "data": [{"id": id} for id in ids]})
+    offered = [model.id for model in await provider.check()]
+    assert offered == ["gpt-image-2", "dall-e-3", "gpt-image-9", "chatgpt-image-latest"]
     assert [(received.method, received.path) for received in server.received] == [("GET", "/v1/models")]
 
 
@@ -80,8 +82,8 @@ async def test_a_check_costs_nothing(server: WireServer, provider: OpenAIProvide
     ("answer", "message"),
     [
         (wire.error(401, "invalid_api_key", message=KEY), MESSAGES[FailureCode.INVALID_KEY]),
-        (text_answer("<html>"), MESSAGES[FailureCode.BAD_RESPONSE]),
-        (json_answer({"hello": 1}), "The address does not answer as OpenAI's API does."),
+        (text_answer("<html>"), WRONG_ADDRESS),
+        (json_answer({"hello": 1}), "The address does not answer as the provider's API does."),
     ],
 )
 async def test_a_failed_check_says_why_in_our_words(
@@ -97,7 +99,7 @@ async def test_a_failed_check_says_why_in_our_words(
 
 async def test_without_a_key_nothing_is_asked(server: WireServer) -> None:
     """No key means a problem in words, a failure in words, and no request, even with a key in the environment."""
-    provider = OpenAIProvider(None, f"{server.url}/v1")
+    provider = connected(None, server.url)
     assert provider.problem == "No API key is set for OpenAI."
     (failed,) = await ask(provider, asked(WHOLE))
     assert isinstance(failed, PictureFailed)
@@ -109,5 +111,5 @@ async def test_without_a_key_nothing_is_asked(server: WireServer) -> None:
 
 async def test_a_key_that_cannot_be_a_header_is_a_problem() -> None:
     """A pasted line break or a letter with an accent is told before it breaks a header."""
-    assert OpenAIProvider("sk-\u00e9").problem == "The API key for OpenAI has characters that no key has."
-    assert OpenAIProvider("sk-a\nX: y").problem == "The API key for OpenAI has characters that no key has."
+    assert connected("sk-\u00e9").problem == "The API key for OpenAI has characters that no key has."
+    assert connected("sk-a\nX: y").problem == "The API key for OpenAI has characters that no key has."

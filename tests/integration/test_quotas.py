@@ -14,12 +14,14 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain.costs import UNKNOWN_PRICE_MICRO_USD, Cost, CostBasis
 from domain.errors import QuotaExceeded
 from domain.failures import FailureCode
 from domain.generation_events import GenerationEvents
-from domain.generation_requests import GenerateImage, GenerationRequests
-from domain.generations import SUCCEEDED, UNKNOWN_PRICE_MICRO_USD, EventDraft, Generation, GenerationState
-from domain.providers import ImageOptions, ProviderKind
+from domain.generation_requests import GenerationRequests
+from domain.generations import SUCCEEDED, EventDraft, Generation, GenerationState
+from domain.provider_access import ProviderAccess
+from domain.providers import ImageOptions
 from domain.quotas import (
     Account,
     Counter,
@@ -36,7 +38,9 @@ from domain.quotas import (
     settle,
 )
 from domain.repositories import UnitOfWorkFactory
+from domain.routes import Routes
 from domain.users import Community, Viewer
+from domain.wishes import GenerateImage
 from storage.database.databases import Database, open_database
 from storage.database.tables import generation as generation_table
 from storage.database.tables import generation_event, usage_counter, usage_event
@@ -44,7 +48,8 @@ from tests.database import RecordedJobs
 from tests.fakes.bus import FakeEventBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.objects import FakeObjectStore
-from tests.fakes.providers import FakeProvider
+from tests.fakes.providers import FakeProvider, FakeVendors
+from tests.fakes.vault import FakeVault
 from tests.rows import NOW, a_generation, a_plan, an_attempt, limit_of, stored_community, stored_viewer
 
 FEATURE = Feature.IMAGE_GENERATION
@@ -61,6 +66,11 @@ def database_url(request: pytest.FixtureRequest) -> str:
 def money(micro_usd: int) -> Limit:
     """A limit in money."""
     return Limit(FEATURE, MONEY, micro_usd)
+
+
+def usd(micro_usd: int) -> Cost:
+    """What a provider told of a call."""
+    return Cost(micro_usd, CostBasis.USAGE)
 
 
 def a_wish(pictures: int = 1) -> GenerateImage:
@@ -97,9 +107,9 @@ class Office:
 def an_office(unit_of_work: UnitOfWorkFactory) -> Office:
     """An office at NOW, whose provider tells no price."""
     clock, provider = FakeClock(NOW), FakeProvider()
-    requests = GenerationRequests(
-        unit_of_work, {ProviderKind.OFFLINE: provider}, (ProviderKind.OFFLINE, None), FakeObjectStore(clock), clock
-    )
+    own = {provider.kind: provider}
+    routes = Routes(ProviderAccess(own, FakeVendors(own).connect, FakeVault()), (provider.kind, None))
+    requests = GenerationRequests(unit_of_work, routes, FakeObjectStore(clock), clock)
     events = GenerationEvents(unit_of_work, FakeEventBus(), clock)
     return Office(unit_of_work, clock, provider, requests, events, Quotas(unit_of_work, clock))
 
@@ -236,12 +246,12 @@ async def test_a_user_is_told_whose_limit_it_is(office: Office) -> None:
     assert (await office.standing(viewer))[0].reserved == 2
 
 
-async def end(office: Office, generation: Generation, made: int, *costs: int | None) -> None:
+async def end(office: Office, generation: Generation, made: int, *costs: Cost | None) -> None:
     """Record calls with these costs, of which the first ones made a picture, and the outcome."""
     async with office.unit_of_work() as work:
         for index, cost in enumerate(costs):
             outcome = SUCCEEDED if index < made else FailureCode.TIMEOUT.value
-            attempt = an_attempt(generation, index=index, cost_micro_usd=cost, outcome=outcome)
+            attempt = an_attempt(generation, index=index, cost=cost, outcome=outcome)
             attempt = replace(attempt, finished_at=office.clock.now(), is_charged=index >= made)
             await work.generations.add_attempt(attempt)
         await work.commit()
@@ -258,7 +268,7 @@ async def test_a_limit_in_money(office: Office, database: Database) -> None:
     with pytest.raises(QuotaExceeded, match=r"\$0\.04 more: \$0\.08 of \$0\.10 are used or reserved") as refused:
         await office.requests.ask(viewer, a_wish())
     assert (refused.value.quota.unit, refused.value.quota.remaining) == (MONEY, 20_000)
-    await end(office, generation, 1, 30_000, 12_000)
+    await end(office, generation, 1, usd(30_000), usd(12_000))
     quotas = await office.standing(viewer, MONEY)
     assert [(quota.used, quota.reserved) for quota in quotas] == [(42_000, 0)] * 2
     assert [(quota.used, quota.reserved) for quota in await office.standing(viewer)] == [(1, 0)] * 2
@@ -291,7 +301,7 @@ async def test_dearer_than_estimated_is_counted_in_full(office: Office) -> None:
     """What was spent is spent: beyond the limit nothing is left, and nothing below it either."""
     office.provider.price = 40_000
     viewer = await stored_viewer(office.unit_of_work, await a_community(office.unit_of_work, money(100_000)))
-    await end(office, await office.requests.ask(viewer, a_wish()), 1, 130_000)
+    await end(office, await office.requests.ask(viewer, a_wish()), 1, usd(130_000))
     (quota, _) = await office.standing(viewer, MONEY)
     assert (quota.used, quota.reserved, quota.remaining) == (130_000, 0, 0)
     assert not await office.is_allowed(viewer)
@@ -301,7 +311,9 @@ async def test_endings_at_once_are_counted_once(office: Office, database: Databa
     """Whoever ends the generation again, in the same moment or later, changes nothing."""
     viewer = await stored_viewer(office.unit_of_work, await a_community(office.unit_of_work, limit_of(5)))
     generation = await office.requests.ask(viewer, a_wish(3))
-    await asyncio.gather(end(office, generation, 2, 1_000, 2_000), *(office.events.end(generation) for _ in range(4)))
+    await asyncio.gather(
+        end(office, generation, 2, usd(1_000), usd(2_000)), *(office.events.end(generation) for _ in range(4))
+    )
     await office.events.end(generation)
     assert [quota.reserved for quota in await office.standing(viewer)] == [0, 0]
     assert counters(database) == ledger(database)
@@ -334,7 +346,7 @@ async def test_what_was_reserved_in_one_month_is_settled_in_it(office: Office, d
     viewer = await stored_viewer(office.unit_of_work, community)
     generation = await office.requests.ask(viewer, a_wish(2))
     office.clock.time = datetime(2026, 12, 1, tzinfo=UTC)
-    await end(office, generation, 1, 9_000, 0)
+    await end(office, generation, 1, usd(9_000), usd(0))
     (december, _) = await office.standing(viewer)
     assert (december.used, december.reserved, december.remaining) == (0, 0, 2)
     assert {account.period for account in counters(database)} == {"2026-11"}
@@ -491,7 +503,7 @@ class History:
             a_generation(
                 self.users[ask.user].user,
                 options=ImageOptions(n=ask.pictures),
-                estimated_cost_micro_usd=None if ask.price is None else ask.price * ask.pictures,
+                price=None if ask.price is None else Cost(ask.price, CostBasis.LISTED),
             )
             for ask in asks
         ]
@@ -534,7 +546,7 @@ class History:
     async def _settle(self, place: int) -> None:
         ask, generation, _ = self.asked[place]
         async with self.unit_of_work() as work:
-            await settle(work, generation, ask.used[IMAGES], ask.used[MONEY], self.now)
+            await settle(work, generation, ask.used[IMAGES], usd(ask.used[MONEY]), self.now)
             await work.commit()
 
     async def _limit(self, subject: int, unit: QuotaUnit, amount: int | None) -> None:

@@ -12,22 +12,24 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
+from domain.connection_profiles import MAX_PROFILES, ConnectionProfile, ProfileChange
 from domain.errors import Conflict, ImageInUse, InvalidInput, LimitReached, NotFound
 from domain.generations import EventDraft, Generation, GenerationState
 from domain.identities import Identities
 from domain.images import Image
+from domain.providers import ProviderKind
 from domain.quotas import MAX_PLANS
 from domain.repositories import UnitOfWorkFactory
 from domain.users import Community, Role, Viewer
 from domain.wizards import MAX_WIZARDS
 from storage.database.databases import Database
 from storage.database.tables import community as community_table
+from storage.database.tables import connection_profile, stored_picture, user_account
 from storage.database.tables import generation as generation_table
 from storage.database.tables import identity as identity_table
 from storage.database.tables import image as image_table
 from storage.database.tables import plan as plan_table
 from storage.database.tables import step as step_table
-from storage.database.tables import stored_picture
 from tests.database import drop_postgres, new_postgres
 from tests.fakes.clock import FakeClock
 from tests.fakes.mishaps import UnluckyUnitOfWork
@@ -36,6 +38,7 @@ from tests.rows import (
     NOW,
     a_generation,
     a_plan,
+    a_profile,
     a_wizard,
     an_identity,
     an_image,
@@ -334,6 +337,76 @@ async def test_the_last_plan_is_made_once(shop: Workshop, line: Line, grace: Vie
     assert isinstance(second, Conflict)
     async with shop.unit_of_work(read_only=True) as work:
         assert len(await work.plans.list(community_id)) == MAX_PLANS
+
+
+async def test_the_last_profile_is_made_once(shop: Workshop, line: Line, ada: Viewer) -> None:
+    """The same with the connection profiles of a user."""
+    async with shop.unit_of_work() as work:
+        for _ in range(MAX_PROFILES - 1):
+            await work.connection_profiles.add(a_profile(ada.user))
+        await work.commit()
+    first, second = await line.at(user_account, ada.id, *(shop.profile(ada) for _ in range(2)))
+    assert isinstance(first, ConnectionProfile)
+    assert isinstance(second, LimitReached)
+    assert len(await shop.profiles.list(ada)) == MAX_PROFILES
+
+
+async def test_of_two_that_are_made_the_default_the_second_is(shop: Workshop, line: Line, ada: Viewer) -> None:
+    """Neither call fails, and there are never two."""
+    profiles = [await shop.profile(ada) for _ in range(2)]
+    is_default = ProfileChange(is_default=True)
+    await line.at(user_account, ada.id, *(shop.profiles.update(ada, each.id, is_default) for each in profiles))
+    assert [each.id for each in await shop.profiles.list(ada) if each.is_default] == [profiles[1].id]
+
+
+async def test_a_key_is_not_kept_for_an_address_that_came_just_now(shop: Workshop, line: Line, ada: Viewer) -> None:
+    """Whoever gave it meant the address before."""
+    kind = ProviderKind.OPENAI_COMPATIBLE
+    profile = await shop.profile(ada, kind, None, base_url="https://one.example")
+    moved, refused = await line.at(
+        user_account,
+        ada.id,
+        shop.profiles.update(ada, profile.id, ProfileChange(base_url="https://two.example"), tried=False),
+        shop.profiles.update(ada, profile.id, ProfileChange(api_key="k"), tried=False),
+    )
+    assert isinstance(refused, Conflict)
+    assert await shop.profiles.list(ada) == [moved]
+
+
+async def test_a_profile_that_is_deleted_just_now_does_not_come_back(shop: Workshop, line: Line, ada: Viewer) -> None:
+    """Whoever wants to change it is told so."""
+    profile = await shop.profile(ada)
+    changed, deleted = await line.at(
+        user_account,
+        ada.id,
+        shop.profiles.update(ada, profile.id, ProfileChange(name="Another")),
+        shop.profiles.delete(ada, profile.id),
+    )
+    assert isinstance(changed, NotFound)
+    assert deleted is None
+    assert await shop.profiles.list(ada) == []
+
+
+async def test_a_key_that_is_sealed_anew_is_not_put_back(shop: Workshop, line: Line, ada: Viewer) -> None:
+    """Whoever renames the profile in that moment writes the key that is there by then."""
+    profile = await shop.profile(ada)
+    assert profile.sealed_key
+    rotated, _ = await line.at(
+        connection_profile,
+        profile.id,
+        reseal(shop, profile.id, profile.sealed_key, "sealed anew"),
+        shop.profiles.update(ada, profile.id, ProfileChange(name="Renamed")),
+    )
+    assert rotated is True
+    assert await shop.profiles.list(ada) == [replace(profile, name="Renamed", sealed_key="sealed anew")]
+
+
+async def reseal(shop: Workshop, id: UUID, before: str, sealed_key: str) -> bool:
+    """Replace a key as the rotation of master keys does."""
+    async with shop.unit_of_work() as work:
+        is_swapped = await work.connection_profiles.reseal(id, before, sealed_key)
+        await work.commit()
+    return is_swapped
 
 
 @pytest.mark.parametrize("held", [0, 1])

@@ -211,6 +211,7 @@ def test_on_a_console_lines_are_for_people() -> None:
         ({"event": "postgresql://me:pw@db/x"}, {"event": "postgresql://me:*@db/x"}),
         ({"event": "on http://127.0.0.1:8000 (quit)"}, {"event": "on http://127.0.0.1:8000 (quit)"}),
         ({"event": "key sk-proj-0123456789 and AIzaSyA0123456789012345678"}, {"event": "key * and *"}),
+        ({"event": "xai-0123456789, gab_0123456789, AQ.Ab0123456789012345678"}, {"event": "*, *, *"}),
         ({"event": "eyJhbGciOi.eyJzdWIi.c2ln"}, {"event": "*"}),
         ({"error": ValueError("Bearer abc"), "cost": 1.5, "done": True}, {"error": "Bearer *", "cost": 1.5, "done": True}),
         ({"event": "a task of 5 keys, a token of thanks"}, {"event": "a task of 5 keys, a token of thanks"}),

@@ -11,9 +11,19 @@ import openai._exceptions
 import pytest
 from google.genai.types import FinishReason
 
-from domain.failures import REFUSALS, FailureCode
+from domain.costs import CostBasis
+from domain.failures import REFUSALS, FailureCode, failure
 from domain.providers import ProviderKind
-from providers.errors import BY_STATUS, EXCEPTIONS, exception_name, picture_failed
+from providers.errors import (
+    BY_STATUS,
+    EXCEPTIONS,
+    Costly,
+    ErrorAnswered,
+    NoPicture,
+    at_cost,
+    exception_name,
+    picture_failed,
+)
 from providers.gemini import FINISHES
 
 
@@ -63,6 +73,9 @@ def test_every_reason_to_stop_is_mapped() -> None:
         (TimeoutError(), FailureCode.TIMEOUT, True),
         (ConnectionResetError(), FailureCode.PROVIDER_UNAVAILABLE, True),
         (google.genai.errors.UnknownApiResponseError("x"), FailureCode.BAD_RESPONSE, True),
+        (ValueError("x"), FailureCode.BAD_RESPONSE, True),
+        (OverflowError("x"), FailureCode.BAD_RESPONSE, True),
+        (RecursionError("x"), FailureCode.BAD_RESPONSE, True),
     ],
 )
 def test_money_depends_on_whether_the_request_had_left(error: Exception, code: FailureCode, is_charged: bool) -> None:
@@ -88,6 +101,89 @@ def test_the_unknown_is_logged_by_its_class_alone(caplog: pytest.LogCaptureFixtu
         told = picture_failed(ProviderKind.GEMINI, ZeroDivisionError("sk-secret")).failure
     assert (told.code, told.is_charged, told.is_retryable) == (FailureCode.INTERNAL, True, False)
     assert caplog.messages == ["unexpected builtins.ZeroDivisionError from GEMINI"]
+
+
+GONE = {"error": {"message": "No such MODEL", "code": "model_not_found"}}
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (GONE, "No such MODEL"),
+        ([GONE], "No such MODEL"),
+        ({"error": "No such MODEL"}, "No such MODEL"),
+        ({"code": "x", "error": "No such MODEL"}, "No such MODEL"),
+        ({"detail": "No such MODEL"}, "No such MODEL"),
+        ({"detail": [{"msg": "No such"}, {"msg": "MODEL"}, 7]}, "No such; MODEL"),
+        ({"message": "No such MODEL"}, "No such MODEL"),
+        ("No such MODEL", "No such MODEL"),
+    ],
+)
+def test_an_error_may_have_any_shape(body: object, said: str) -> None:
+    """What it says is found, judged in lower case, and shown as it was sent to whoever may see it."""
+    told = picture_failed(ProviderKind.OPENAI_COMPATIBLE, ErrorAnswered(404, body, {"x-request-id": "req_1"}), str)
+    assert (told.failure.code, told.request_id, told.detail) == (FailureCode.MODEL_GONE, "req_1", said)
+
+
+def test_what_a_vendor_says_is_shown_to_nobody_by_default() -> None:
+    """Only a caller that redacts it gets to see it."""
+    refused = NoPicture(failure(FailureCode.EMPTY_RESULT), "req_1", "Its own words")
+    for error in (ErrorAnswered(500, {"message": "Its own words"}, {}), refused):
+        assert picture_failed(ProviderKind.OPENAI, error).detail is None
+        assert picture_failed(ProviderKind.OPENAI, error, str.upper).detail == "ITS OWN WORDS"
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("server_error", (FailureCode.PROVIDER_UNAVAILABLE, True)),
+        ("insufficient_quota", (FailureCode.INSUFFICIENT_CREDIT, False)),
+        ("whatever", (FailureCode.BAD_RESPONSE, True)),
+    ],
+)
+def test_an_error_inside_of_a_success_is_one(code: str, expected: tuple[FailureCode, bool]) -> None:
+    """It may have been paid, unless its code says that nothing was made."""
+    told = picture_failed(ProviderKind.OPENAI_COMPATIBLE, ErrorAnswered(200, {"error": {"code": code}}, {})).failure
+    assert (told.code, told.is_charged) == expected
+    assert not told.is_retryable
+
+
+REFUSED = NoPicture(failure(FailureCode.REFUSED_OUTPUT, is_charged=True), "req_1", "Its own words")
+LOST = ErrorAnswered(200, {"code": "server_error", "message": "Its own words"}, {"x-request-id": "req_1"})
+
+
+@pytest.mark.parametrize(
+    ("why", "micro_usd", "expected"),
+    [
+        (REFUSED, 40_000, (FailureCode.REFUSED_OUTPUT, True, False)),
+        (REFUSED, 0, (FailureCode.REFUSED_OUTPUT, False, False)),
+        (
+            NoPicture(failure(FailureCode.REFUSED_INPUT), "req_1", "Its own words"),
+            10,
+            (FailureCode.REFUSED_INPUT, True, False),
+        ),
+        (LOST, 40_000, (FailureCode.PROVIDER_UNAVAILABLE, True, False)),
+        (LOST, 0, (FailureCode.PROVIDER_UNAVAILABLE, False, True)),
+    ],
+)
+def test_what_was_told_to_be_paid_was_paid(
+    why: Exception, micro_usd: int, expected: tuple[FailureCode, bool, bool]
+) -> None:
+    """A cost that an answer tells decides over what such an answer usually means, and goes along with all the rest."""
+    with pytest.raises(Costly) as caught, at_cost(micro_usd, CostBasis.REPORTED):
+        raise why
+    told = picture_failed(ProviderKind.OPENROUTER, caught.value, str)
+    assert (told.failure.code, told.failure.is_charged, told.failure.is_retryable) == expected
+    assert (told.cost_micro_usd, told.cost_basis) == (micro_usd, CostBasis.REPORTED)
+    assert (told.request_id, told.detail) == ("req_1", "Its own words")
+
+
+def test_an_untold_cost_changes_nothing() -> None:
+    """Then the failure is what it is, and no cost is made up."""
+    with pytest.raises(NoPicture) as caught, at_cost(None, CostBasis.REPORTED):
+        raise REFUSED
+    told = picture_failed(ProviderKind.OPENROUTER, caught.value)
+    assert (told.failure, told.cost_micro_usd) == (REFUSED.failure, None)
 
 
 def test_refusals_are_never_retried() -> None:

@@ -7,48 +7,64 @@ import pytest
 
 from domain.errors import ProviderUnusable
 from domain.failures import FailureCode
-from domain.providers import PictureFailed, ProviderKind, usable
+from domain.providers import Access, PictureFailed, ProviderKind
 from providers.offline import OfflineProvider
-from providers.registry import Access, all_providers, provider_for
+from providers.outbound import Outbound
+from providers.registry import Registry
 from tests.wire.pictures import asked
 from tests.wire.server import ask
 
 
-def test_every_kind_has_an_entry() -> None:
-    """Without any key, the offline provider alone is usable, and each of the others says why it isn't."""
-    providers = all_providers({})
-    assert list(providers) == list(ProviderKind)
+@pytest.fixture
+def registry() -> Registry:
+    """The registry, with connections that nobody uses here."""
+    return Registry(Outbound(), 5)
+
+
+def test_every_kind_has_an_entry(registry: Registry) -> None:
+    """Without any access, the offline provider alone is usable, and each of the others says why it isn't."""
+    providers = {kind: registry.provider(kind, Access()) for kind in ProviderKind}
     assert all(provider.kind is kind for kind, provider in providers.items())
-    assert [kind for kind, provider in providers.items() if provider.problem is None] == [ProviderKind.OFFLINE]
-    assert providers[ProviderKind.OPENAI].problem == "No API key is set for OpenAI."
-    assert providers[ProviderKind.GEMINI].problem == "No API key is set for Google Gemini."
-    assert providers[ProviderKind.ANTHROPIC].problem == "Anthropic's API has no image generation."
+    assert {kind.value: provider.problem for kind, provider in providers.items()} == {
+        "OFFLINE": None,
+        "OPENAI": "No API key is set for OpenAI.",
+        "GEMINI": "No API key is set for Google Gemini.",
+        "IMAGEN": providers[ProviderKind.IMAGEN].problem,
+        "XAI": "No API key is set for xAI.",
+        "OPENROUTER": "No API key is set for OpenRouter.",
+        "OLLAMA": "No address is set for Ollama.",
+        "OPENAI_COMPATIBLE": "No address is set for OpenAI-compatible.",
+        "GAB": "No API key is set for Gab AI.",
+        "ANTHROPIC": "Anthropic's API has no image generation.",
+    }
+    assert (providers[ProviderKind.IMAGEN].problem or "").startswith("No API key is set for Google Imagen.")
+    assert [kind for kind, provider in providers.items() if not provider.makes_images] == [ProviderKind.ANTHROPIC]
 
 
-def test_a_key_makes_a_provider_usable() -> None:
-    """With a key the vendors' providers are usable; the offline one can be exchanged."""
+@pytest.mark.parametrize("kind", set(ProviderKind) - {ProviderKind.ANTHROPIC}, ids=str)
+def test_access_makes_a_provider_usable(registry: Registry, kind: ProviderKind) -> None:
+    """With a key and an address there is no problem any more; some need one of the two alone."""
+    assert registry.provider(kind, Access("a-key", "https://images.example/v1")).problem is None
+    sparse = registry.provider(kind, Access())
+    key, address = "a-key" if sparse.needs_key else None, "https://images.example" if sparse.needs_base_url else None
+    assert registry.provider(kind, Access(key, address)).problem is None
+
+
+def test_the_placeholder_can_be_exchanged() -> None:
+    """Another offline provider takes its place."""
     offline = OfflineProvider(0)
-    keys = {kind: Access("a-key") for kind in (ProviderKind.OPENAI, ProviderKind.GEMINI)}
-    providers = all_providers(keys, offline)
-    assert providers[ProviderKind.OFFLINE] is offline
-    for kind in keys:
-        assert usable(providers[kind]) is providers[kind]
+    assert Registry(Outbound(), 5, offline).provider(ProviderKind.OFFLINE, Access()) is offline
 
 
-async def test_an_unusable_provider_fails_in_words() -> None:
+async def test_an_unusable_provider_fails_in_words(registry: Registry) -> None:
     """Whoever asks it all the same gets the reason, from each of its methods."""
-    provider = provider_for(ProviderKind.ANTHROPIC, Access("a-key"))
+    provider = registry.provider(ProviderKind.ANTHROPIC, Access("a-key"))
     (only,) = await ask(provider, asked("claude"))
     assert isinstance(only, PictureFailed)
     assert (only.failure.code, only.failure.message) == (FailureCode.INVALID_REQUEST, provider.problem)
-    for refused in (provider.check(), _usable(provider)):
-        with pytest.raises(ProviderUnusable, match="has no image generation"):
-            await refused
+    with pytest.raises(ProviderUnusable, match="has no image generation"):
+        await provider.check()
     assert (list(provider.models), provider.model("claude").max_references) == ([], 0)
-
-
-async def _usable(provider: object) -> None:
-    usable(provider)  # type: ignore[arg-type]  # whatever provider a test has
 
 
 def test_access_does_not_show_its_key() -> None:

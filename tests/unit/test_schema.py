@@ -87,6 +87,10 @@ MUTATIONS = {
     "updateIdentity": ("identity", "InvalidInputError NotFoundError"),
     "deleteIdentity": ("deletedId", "NotFoundError"),
     "uploadImage": ("image", "InvalidInputError NotFoundError InvalidImageError StorageUnavailableError"),
+    "importImage": (
+        "image",
+        "InvalidInputError NotFoundError FetchRefusedError InvalidImageError StorageUnavailableError",
+    ),
     "tagImage": ("image", "InvalidInputError NotFoundError"),
     "setImagePublic": ("image", "NotFoundError ImageInUseError"),
     "toggleImagePublic": ("image", "NotFoundError ImageInUseError"),
@@ -109,6 +113,19 @@ MUTATIONS = {
     "saveGeneratedImage": ("identity", "InvalidInputError NotFoundError"),
     "createPrompt": ("prompt", "InvalidInputError"),
     "setPromptActive": ("prompt", "NotFoundError ConflictError"),
+    "createConnectionProfile": (
+        "profile",
+        "InvalidInputError ConflictError LimitReachedError ProviderUnusableError",
+    ),
+    "updateConnectionProfile": (
+        "profile",
+        "InvalidInputError NotFoundError ConflictError ProviderUnusableError",
+    ),
+    "deleteConnectionProfile": ("deletedId", "NotFoundError"),
+    "testConnectionProfile": (
+        "profile models",
+        "InvalidInputError NotFoundError ConflictError ProviderUnusableError",
+    ),
     "generateImage": (
         "generation",
         """InvalidInputError NotFoundError ConflictError UnsupportedByModelError ProviderUnusableError
@@ -152,6 +169,7 @@ ROOTS = {
         step(id: ID!): Step
         plans: [Plan!]!
         providers: [Provider!]!
+        connectionProfiles(imagesOnly: Boolean! = false): [ConnectionProfile!]!
         generation(id: ID!): Generation
         generations(first: Int = null, after: String = null): GenerationConnection!""",
     "Subscription": "generationProgress(id: ID!, after: Int! = 0): GenerationEvent!",
@@ -181,7 +199,7 @@ ROOTS = {
         tags: [Tag!]! usedBy: [ImageUse!]! recipe: Recipe generation: Generation createdAt: DateTime!""",
     "Recipe": """prompt: String! structuredPrompt: StructuredPrompt promptVersion: Int revisedPrompt: String
         identityName: String referenceHashes: [String!]! provider: ProviderKind! model: String! options: JSON!
-        costMicroUsd: Int parent: Image""",
+        costMicroUsd: Int costBasis: CostBasis parent: Image""",
     "ImageConnection": "edges: [ImageEdge!]! nodes: [Image!]! pageInfo: PageInfo! totalCount: Int!",
     "ImageEdge": "cursor: String! node: Image!",
     "PageInfo": "hasNextPage: Boolean! hasPreviousPage: Boolean! startCursor: String endCursor: String",
@@ -189,19 +207,24 @@ ROOTS = {
         requiredContextKeys: [ContextKey!]! isActive: Boolean! createdAt: DateTime! author: User
         images(first: Int = null, after: String = null, last: Int = null, before: String = null): ImageConnection!
         acceptance: PromptAcceptance!""",
-    "Provider": "kind: ProviderKind! name: String! canGenerateImages: Boolean! models: [ImageModel!]!",
+    "Provider": """kind: ProviderKind! name: String! makesImages: Boolean! canGenerateImages: Boolean!
+        needsKey: Boolean! needsBaseUrl: Boolean! models: [ImageModel!]!""",
+    "QualityWord": "word: String! quality: String resolution: String",
+    "ConnectionProfile": """id: ID! name: String! provider: ProviderKind! baseUrl: URL keyHint: String model: String
+        isDefault: Boolean! needsKey: Boolean! problem: String lastUsedAt: DateTime createdAt: DateTime!""",
     "ImageModel": """id: String! name: String! isRetired: Boolean! replacedBy: String sizes: [String!]!
         aspectRatios: [String!]! resolutions: [String!]! qualities: [String!]! styles: [String!]! maxImages: Int!
-        maxReferences: Int! streamsPreviews: Boolean!""",
+        maxReferences: Int! streamsPreviews: Boolean! qualityWords: [QualityWord!]!""",
     "Generation": """id: ID! owner: User! identity: Identity step: Step tags: [Tag!]! estimatedCostMicroUsd: Int state: GenerationState! requestedImages: Int!
         provider: ProviderKind! model: String! prompt: String! images: [Image!]! failures: [GenerationFailure!]!
         eventSeq: Int! estimatedSecondsLeft: Int actualCostMicroUsd: Int attempts: [Attempt!]! createdAt: DateTime!
-        finishedAt: DateTime""",
+        finishedAt: DateTime profile: ConnectionProfile costBasis: CostBasis""",
     "GenerationConnection": "edges: [GenerationEdge!]! nodes: [Generation!]! pageInfo: PageInfo!",
     "GenerationFailure": """code: FailureCode! message: String! isRetryable: Boolean! isCharged: Boolean!
         retryAfterSeconds: Int index: Int""",
     "Attempt": """provider: ProviderKind! model: String! index: Int! number: Int! startedAt: DateTime!
-        finishedAt: DateTime outcome: String! providerRequestId: String""",
+        finishedAt: DateTime outcome: String! providerRequestId: String profile: ConnectionProfile route: Int!
+        costMicroUsd: Int costBasis: CostBasis providerMessage: String""",
     "GenerationEvent": """seq: Int! at: DateTime! state: GenerationState! isTerminal: Boolean! stage: String!
         elapsedSeconds: Float! estimatedSecondsLeft: Int preview: Picture index: Int image: Image
         failure: GenerationFailure generation: Generation!""",
@@ -215,6 +238,7 @@ ROOTS = {
         supported: [String!]!""",
     "ProviderUnusableError": "message: String! provider: ProviderKind!",
     "InvalidImageError": "message: String! reason: InvalidImageReason!",
+    "FetchRefusedError": "message: String!",
 }
 
 
@@ -236,7 +260,7 @@ def test_the_names_that_front_ends_are_written_against(sdl: GraphQLSchema, name:
 NAMED = """Node User Identity ImageConnection Prompt Generation GenerationConnection GenerationEvent Community
     ReferenceImage URL DateTime Picture Image IdentityReadiness Recipe StructuredPrompt JSON ImageEdge PageInfo Provider
     ImageModel GenerationFailure Attempt GenerationEdge FieldError Tag Wizard Step Plan Limit Quota GenerationEstimate
-    PromptAcceptance ImageUse ImageFilter StructuredPromptInput GenerateImageInput"""
+    PromptAcceptance ImageUse ImageFilter StructuredPromptInput GenerateImageInput ConnectionProfile QualityWord"""
 ENUMS = {
     "Role": "MEMBER ADMIN",
     "VariantSize": "ORIGINAL THUMBNAIL MEDIUM LARGE",
@@ -250,6 +274,7 @@ ENUMS = {
     "PromptType": "COACH SENTINEL IMAGE_GENERATION",
     "ContextKey": "IDENTITY_CONTEXT ADDITIONAL_PROMPT STRUCTURED_PROMPT USER_NAME",
     "ProviderKind": "OFFLINE OPENAI GEMINI IMAGEN XAI OPENROUTER OLLAMA OPENAI_COMPATIBLE GAB ANTHROPIC",
+    "CostBasis": "REPORTED USAGE LISTED TYPICAL ASSUMED",
     "GenerationState": "QUEUED PREPARING GENERATING STORING SUCCEEDED FAILED REFUSED CANCELLED",
     "FailureCode": """REFUSED_INPUT REFUSED_OUTPUT EMPTY_RESULT INVALID_KEY PERMISSION_DENIED INSUFFICIENT_CREDIT
         RATE_LIMITED INVALID_REQUEST MODEL_GONE TIMEOUT PROVIDER_UNAVAILABLE BAD_RESPONSE REFERENCE_UNREADABLE
@@ -279,11 +304,16 @@ INPUTS = {
     "SaveGeneratedImageInput": "imageId identityId",
     "ImageOptionsInput": "n size aspectRatio resolution quality style background outputFormat seed",
     "StructuredPromptInput": "style subject mood color composition extra",
-    "GenerateImageInput": """identityId stepId prompt structuredPrompt additionalPrompt provider model options tags
-        parentImageId saveToIdentity idempotencyKey""",
+    "GenerateImageInput": """identityId stepId prompt structuredPrompt additionalPrompt profileId fallbackProfileIds
+        provider model options tags parentImageId saveToIdentity idempotencyKey""",
     "TagInput": "kind value",
     "ImageFilter": "search tags source provider createdAfter createdBefore",
     "UploadImageInput": "file tags userId",
+    "ImportImageInput": "url tags userId",
+    "CreateConnectionProfileInput": "name provider apiKey baseUrl model isDefault test",
+    "UpdateConnectionProfileInput": "id name apiKey baseUrl model isDefault test",
+    "DeleteConnectionProfileInput": "id",
+    "TestConnectionProfileInput": "id apiKey",
     "TagImageInput": "id add remove",
     "SetImagePublicInput": "id isPublic force",
     "ToggleImagePublicInput": "id force",
@@ -329,6 +359,7 @@ def test_main_objects_are_nodes(sdl: GraphQLSchema) -> None:
         "Wizard",
         "Step",
         "Plan",
+        "ConnectionProfile",
     }
 
 

@@ -6,8 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import Settings, SettingsError, load_settings, setting_keys, settings_table, signing_key
+from app.settings import (
+    Settings,
+    SettingsError,
+    load_settings,
+    master_keys,
+    setting_keys,
+    settings_table,
+    signing_key,
+)
 from domain.providers import ProviderKind
+from storage.vault import new_master_key, parse_master_keys
 
 ROOT = Path(__file__).parents[2]
 SECRET = "a secret key of more than 32 characters"
@@ -112,6 +121,11 @@ def test_a_wrong_value_is_named_with_what_is_expected(environ: dict[str, str], m
             "JWT_AUDIENCE: is missing, though JWT_ISSUER is set.",
         ),
         ({"DEFAULT_PROVIDER": "gemini"}, "GEMINI_API_KEY: is missing, though DEFAULT_PROVIDER is GEMINI."),
+        ({"DEFAULT_PROVIDER": "OLLAMA"}, "OLLAMA_BASE_URL: is missing, though DEFAULT_PROVIDER is OLLAMA."),
+        (
+            {"DEFAULT_PROVIDER": "ANTHROPIC", "OPENAI_API_KEY": "k"},
+            "DEFAULT_PROVIDER: must be one that makes images; ANTHROPIC makes none.",
+        ),
     ],
 )
 def test_half_a_configuration_names_the_missing_key(environ: dict[str, str], message: str) -> None:
@@ -133,6 +147,11 @@ def test_whole_configurations_are_taken() -> None:
     issuer = loaded(JWT_JWKS_URL="https://i.test/keys", JWT_ISSUER="https://i.test", JWT_AUDIENCE="atelier")
     assert (issuer.jwt_role_claim, issuer.jwt_admin_role) == ("role", "admin")
     assert loaded(DEFAULT_PROVIDER="OPENAI", OPENAI_API_KEY="k").default_provider is ProviderKind.OPENAI
+    assert loaded(DEFAULT_PROVIDER="ollama", OLLAMA_BASE_URL="http://ollama:11434").ollama_api_key is None
+    assert list(map(str, loaded(PRIVATE_NETWORKS="10.0.0.0/8, fd00::/8").private_networks)) == [
+        "10.0.0.0/8",
+        "fd00::/8",
+    ]
 
 
 def test_secrets_are_never_shown() -> None:
@@ -172,6 +191,59 @@ def test_a_damaged_secret_key_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret.key").touch()
     with pytest.raises(SettingsError, match="Remove the file to have a new one made"):
         signing_key(loaded(ATELIER_DATA_DIR=str(tmp_path)))
+
+
+def test_the_master_key_is_made_once_and_kept_private(tmp_path: Path) -> None:
+    """Embedded, the first start writes a key that only the owner reads and later starts reuse."""
+    settings = loaded(ATELIER_DATA_DIR=str(tmp_path))
+    keys = master_keys(settings)
+    ((id, key),) = keys.items()
+    assert (id[:6], len(key)) == ("local-", 32)
+    assert master_keys(settings) == keys
+    assert stat.S_IMODE((tmp_path / "master.key").stat().st_mode) == 0o600
+    (tmp_path / "master.key").unlink()
+    assert list(master_keys(settings)) != [id], "another key is never taken for the one that is lost"
+
+
+def test_the_made_master_key_opens_beside_those_that_are_set(tmp_path: Path) -> None:
+    """It seals no more: a rotation begins with setting a new one."""
+    made = master_keys(loaded(ATELIER_DATA_DIR=str(tmp_path)))
+    both = master_keys(loaded(ATELIER_DATA_DIR=str(tmp_path), MASTER_KEYS=new_master_key("newer")))
+    assert list(both) == ["newer", *made]
+    ((id, _),) = made.items()
+    again = new_master_key(id)
+    assert master_keys(loaded(ATELIER_DATA_DIR=str(tmp_path), MASTER_KEYS=again)) == parse_master_keys(again)
+    (tmp_path / "master.key").write_text("damaged")
+    assert list(master_keys(loaded(ATELIER_DATA_DIR=str(tmp_path), MASTER_KEYS=again))) == [id]
+
+
+def test_a_damaged_master_key_is_never_replaced(tmp_path: Path) -> None:
+    """What it sealed would be lost: the error says how to mend it, and the file stays as it is."""
+    (tmp_path / "master.key").write_text("local:no key")
+    with pytest.raises(SettingsError, match="Restore the file"):
+        master_keys(loaded(ATELIER_DATA_DIR=str(tmp_path)))
+    assert (tmp_path / "master.key").read_text() == "local:no key"
+
+
+def test_master_keys_that_are_set_are_used(tmp_path: Path) -> None:
+    """In their order, with nothing written; wrong ones are refused without being shown."""
+    newer, older = new_master_key("newer"), new_master_key("older")
+    settings = loaded(ATELIER_DATA_DIR=str(tmp_path), MASTER_KEYS=f"{newer},{older}")
+    assert list(master_keys(settings)) == ["newer", "older"]
+    assert list(tmp_path.iterdir()) == []
+    secret = newer.partition(":")[2]
+    with pytest.raises(SettingsError) as caught:
+        master_keys(loaded(MASTER_KEYS=f"a:{secret},a:{secret}"))
+    assert str(caught.value).startswith("MASTER_KEYS: ")
+    assert secret not in str(caught.value)
+    assert secret not in repr(settings)
+
+
+def test_on_postgresql_no_master_key_is_made(tmp_path: Path) -> None:
+    """Each process would make its own: without the setting there is none."""
+    production = loaded(DATABASE_URL="postgresql://db/x", SECRET_KEY=SECRET, ATELIER_DATA_DIR=str(tmp_path))
+    assert master_keys(production) == {}
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_table_has_a_described_line_for_every_setting() -> None:

@@ -6,6 +6,7 @@ Raw sockets instead of a framework, because half of what it must do no framework
 import asyncio
 import json
 import socket
+import ssl
 import struct
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
@@ -83,17 +84,24 @@ class Received:
 
 
 class WireServer:
-    """The server: `async with WireServer() as server`, then set `server.answer` and look at `server.received`."""
+    """The server: `async with WireServer() as server`, then set `server.answer` and look at `server.received`.
 
-    def __init__(self) -> None:
+    `first` are the answers to the first requests; `answer` is that to all others.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
+        self._tls = tls
+        self._host = host
         self.answer = Answer()
+        self.first: list[Answer] = []
+        self.connections = 0
         self.received: list[Received] = []
         self.arrived = asyncio.Event()
         self.hung_up = asyncio.Event()
         self._open: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._welcome, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._welcome, self._host, 0, ssl=self._tls)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -106,9 +114,16 @@ class WireServer:
     @property
     def url(self) -> str:
         """The server's address, without a path."""
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return f"http://{self._host}:{self.port}"
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
 
     def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         task = asyncio.create_task(self._serve(reader, writer))
         self._open.add(task)
         task.add_done_callback(self._open.discard)
@@ -126,7 +141,7 @@ class WireServer:
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.received.append(await _request(reader))
         self.arrived.set()
-        answer = self.answer
+        answer = self.first.pop(0) if self.first else self.answer
         writer.write(answer.head())
         for piece in answer.pieces:
             writer.write(piece)

@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from app.server import asgi_app
 from app.settings import Settings
 from app.wiring import Atelier, compose
+from domain.costs import Cost, CostBasis
 from domain.failures import FailureCode, failure
 from domain.generations import EventDraft, GenerationState
 from domain.images import Recipe
@@ -139,7 +140,14 @@ async def things(atelier: Atelier, operator: User) -> Things:
         await work.plans.add(limits)
         await work.generations.add(generation)
         await work.generations.append(generation.id, after(1), EventDraft(GenerationState.PREPARING, "Preparing"))
-        call = an_attempt(generation, cost_micro_usd=40_000, finished_at=after(3), outcome="TIMEOUT", is_charged=True)
+        call = an_attempt(
+            generation,
+            cost=Cost(40_000, CostBasis.LISTED),
+            finished_at=after(3),
+            outcome="TIMEOUT",
+            is_charged=True,
+            detail="The vendor's own words",
+        )
         await work.generations.add_attempt(replace(call, outcome="STARTED", finished_at=None))
         await work.generations.finish_attempt(call)
         await work.pictures.keep(made.owner_id, made.picture)
@@ -150,7 +158,7 @@ async def things(atelier: Atelier, operator: User) -> Things:
         await work.commit()
     async with atelier.unit_of_work() as work:
         await reserve(work, generation, NOW)
-        await settle(work, generation, 1, 40_000, after(4))
+        await settle(work, generation, 1, Cost(40_000, CostBasis.LISTED), after(4))
         await work.commit()
     ids = {
         "users": member.id,

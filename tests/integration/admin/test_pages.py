@@ -40,7 +40,17 @@ async def test_every_page_shows_what_there_is_and_no_secret(
         "plans": ["Modest", "12"],
         "prompts": ["{identity_context}"],
         "images": ["The house of the recipe", "The Analyst", "First step", "Industry"],
-        "generations": ["Too late", "TIMEOUT", "perhaps", "$0.04", "Preparing", "RESERVE", "3.0 s"],
+        "generations": [
+            "Too late",
+            "TIMEOUT",
+            "perhaps",
+            "$0.04",
+            "Preparing",
+            "RESERVE",
+            "3.0 s",
+            "LISTED",
+            "The vendor's own words",
+        ],
     }
     for name, texts in expected.items():
         missing = [text for text in texts if unescape(text) not in pages[name]]

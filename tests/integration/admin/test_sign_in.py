@@ -205,6 +205,7 @@ async def test_pictures_may_come_from_the_store(settings: Settings) -> None:
                 "STORAGE_SECRET_ACCESS_KEY": SECRET,
                 "DATABASE_URL": settings.database_url,
                 "SECRET_KEY": SECRET,
+                "ATELIER_DATA_DIR": settings.data_dir,
                 "PUBLIC_URL": BASE,
             }
         )

@@ -5,10 +5,12 @@ from uuid import uuid4
 
 import pytest
 
-from domain.generation_requests import GenerateImage, GenerationEstimate
+from domain.costs import Cost, CostBasis
+from domain.generation_requests import GenerationEstimate
 from domain.providers import ImageOptions
 from domain.quotas import Feature, QuotaUnit
 from domain.users import Viewer
+from domain.wishes import GenerateImage
 from tests.database import RecordedJobs
 from tests.fakes.providers import MODEL
 from tests.rows import after, an_attempt, an_identity, limit_of
@@ -23,10 +25,11 @@ def houses(n: int) -> GenerateImage:
     return replace(HOUSE, options=ImageOptions(n=n))
 
 
-async def measured(shop: Workshop, viewer: Viewer, seconds: float, cost_micro_usd: int | None) -> None:
+async def measured(shop: Workshop, viewer: Viewer, seconds: float, cost_micro_usd: int) -> None:
     """An earlier generation by the model."""
     earlier = await shop.requests.ask(viewer, HOUSE)
-    attempt = an_attempt(earlier, outcome="SUCCEEDED", finished_at=after(seconds), cost_micro_usd=cost_micro_usd)
+    cost = Cost(cost_micro_usd, CostBasis.USAGE)
+    attempt = an_attempt(earlier, outcome="SUCCEEDED", finished_at=after(seconds), cost=cost)
     async with shop.unit_of_work() as work:
         await work.generations.add_attempt(attempt)
         await work.commit()
@@ -44,7 +47,7 @@ class TestPrices:
         identity = await shop.identity(viewer, references=2)
         wish = replace(houses(3), prompt=None, identity_id=identity.id)
         told = await shop.requests.estimate(viewer, wish)
-        assert (told.cost_micro_usd, told.basis, told.seconds) == (90_000, "The provider's price.", 12)
+        assert (told.cost_micro_usd, told.basis, told.seconds) == (90_000, "The provider's listed price.", 12)
         assert shop.provider.priced[-1] == ("sketch-1", ImageOptions(n=3, quality="high"), 2)
 
     async def test_a_price_of_nothing_is_a_price(self, shop: Workshop, viewer: Viewer) -> None:
@@ -52,7 +55,7 @@ class TestPrices:
         await measured(shop, viewer, 1.0, 40_000)
         shop.provider.price = 0
         told = await shop.requests.estimate(viewer, HOUSE)
-        assert (told.cost_micro_usd, told.basis) == (0, "The provider's price.")
+        assert (told.cost_micro_usd, told.basis) == (0, "The provider's listed price.")
 
     async def test_without_one_what_was_paid_before_tells(self, shop: Workshop, viewer: Viewer) -> None:
         """On the mean."""
@@ -117,7 +120,7 @@ class TestProblems:
             (GenerateImage(), "Give one of identityId, prompt, structuredPrompt and parentImageId"),
             (GenerateImage(identity_id=theirs.id), "Identity not found"),
             (replace(HOUSE, parent_image_id=uuid4()), "Image not found"),
-            (houses(5), "Sketch does not support this n. Supported: 1-4."),
+            (houses(5), "Sketch does not take n 5. Supported: 1-4."),
             (replace(HOUSE, step_id=uuid4()), "Only an admin of the community may change wizards"),
         ):
             assert await shop.requests.estimate(viewer, wish) == replace(NOTHING_KNOWN, problems=(problem,))

@@ -7,12 +7,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from domain.costs import Cost, CostBasis
 from domain.errors import InvalidInput, NotFound
 from domain.failures import FailureCode, failure
-from domain.generation_requests import GenerateImage
 from domain.generations import EventDraft, GenerationEvent, GenerationState
 from domain.providers import ImageOptions
 from domain.users import Viewer
+from domain.wishes import GenerateImage
 from tests.rows import an_attempt, an_identity
 from tests.workshop import Workshop
 
@@ -100,13 +101,15 @@ class TestEnding:
         await shop.events.tell(generation, EventDraft(index=1, stage="Done", image_id=image.id), image)
         await shop.events.tell(generation, EventDraft(index=0, stage="No", failure=REFUSED.at(0)))
         async with shop.unit_of_work() as work:
-            for number, cost in ((1, None), (2, 30_000), (3, 12_000)):
-                await work.generations.add_attempt(an_attempt(generation, number, cost_micro_usd=cost))
+            costs = (None, Cost(30_000, CostBasis.USAGE), Cost(12_000, CostBasis.LISTED))
+            for number, cost in enumerate(costs, 1):
+                outcome = "SUCCEEDED" if cost else "TIMEOUT"
+                await work.generations.add_attempt(an_attempt(generation, number, outcome=outcome, cost=cost))
             await work.commit()
         await shop.events.end(generation)
         ended = await shop.load(generation.id)
         assert (ended.state, ended.finished_at) == (GenerationState.SUCCEEDED, shop.clock.time)
-        assert (ended.failures, ended.actual_cost_micro_usd) == ((REFUSED.at(0),), 42_000)
+        assert (ended.failures, ended.actual_cost) == ((REFUSED.at(0),), Cost(42_000, CostBasis.LISTED))
         last = (await shop.told(generation))[-1]
         assert (last.is_terminal, last.stage, last.failure) == (True, "Done: 1 of 2 pictures", None)
 
@@ -117,7 +120,7 @@ class TestEnding:
             await shop.events.tell(generation, EventDraft(index=index, stage="No", failure=REFUSED.at(index)))
         await shop.events.end(generation)
         ended = await shop.load(generation.id)
-        assert (ended.state, ended.actual_cost_micro_usd) == (GenerationState.REFUSED, None)
+        assert (ended.state, ended.actual_cost) == (GenerationState.REFUSED, None)
 
     async def test_what_failed_as_a_whole_says_so_in_the_last_event(self, shop: Workshop, viewer: Viewer) -> None:
         """Before the failures of single pictures."""

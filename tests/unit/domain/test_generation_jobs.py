@@ -7,15 +7,16 @@ from uuid import uuid4
 
 import pytest
 
+from domain.costs import Cost, CostBasis
 from domain.errors import StoreUnavailable
 from domain.failures import FailureCode, failure
-from domain.generation_requests import GenerateImage
 from domain.generations import GenerationState
 from domain.images import ImageSource
 from domain.pictures import UploadedFile
 from domain.prompts import StructuredPrompt
 from domain.providers import ImageOptions, PictureArrived, PictureFailed
 from domain.users import Viewer
+from domain.wishes import GenerateImage
 from tests import pictures
 from tests.fakes.mishaps import WORKS
 from tests.fakes.providers import DRAWN, MODEL, Killed
@@ -60,6 +61,7 @@ class TestTheWholeWay:
         assert (recipe.prompt, recipe.prompt_version) == (generation.prompt, 1)
         assert (recipe.structured_prompt, recipe.identity) == (parts, generation.identity)
         assert (recipe.revised_prompt, recipe.cost_micro_usd) == ("a finer house", 40_000)
+        assert recipe.cost_basis is CostBasis.LISTED
         assert (recipe.provider, recipe.model) == (generation.provider, "sketch-1")
         assert recipe.options == {"n": 1, "quality": "high"}
         assert recipe.parent_image_id == parent.id
@@ -82,7 +84,7 @@ class TestTheWholeWay:
         ]
         assert shop.bus.published == (await shop.told(generation))[1:]
         assert (generation.state, generation.event_seq) == (GenerationState.SUCCEEDED, 7)
-        assert (generation.failures, generation.actual_cost_micro_usd) == ((), 80_000)
+        assert (generation.failures, generation.actual_cost) == ((), Cost(80_000, CostBasis.LISTED))
         images = await shop.images(generation)
         assert [event.image_id for event in await shop.told(generation) if event.image_id] == [
             image.id for image in images

@@ -15,12 +15,14 @@ from domain.errors import (
     StoreUnavailable,
     UnsupportedByModel,
 )
-from domain.generation_requests import GenerateImage, GenerationRequests
+from domain.generation_requests import GenerationRequests
 from domain.generations import GenerationState
 from domain.prompts import PromptType, StructuredPrompt
 from domain.providers import ImageModel, ImageOptions, ProviderKind
+from domain.routes import Routes
 from domain.tags import Tag, TagKind
 from domain.users import Viewer
+from domain.wishes import GenerateImage
 from tests.database import RecordedJobs
 from tests.fakes.providers import MODEL
 from tests.rows import after, an_attempt, an_identity, an_image, stored_images
@@ -264,10 +266,8 @@ class TestChoosing:
         self, shop: Workshop, viewer: Viewer
     ) -> None:
         """And with no other."""
-        providers = {ProviderKind.OFFLINE: shop.provider, ProviderKind.OPENAI: shop.other}
-        requests = GenerationRequests(
-            shop.unit_of_work, providers, (ProviderKind.OPENAI, "brush-7"), shop.store, shop.clock
-        )
+        routes = Routes(shop.access, (ProviderKind.OPENAI, "brush-7"))
+        requests = GenerationRequests(shop.unit_of_work, routes, shop.store, shop.clock)
         assert (await requests.ask(viewer, HOUSE)).model == "brush-7"
         assert (await requests.ask(viewer, replace(HOUSE, provider=ProviderKind.OFFLINE))).model == "sketch-1"
 

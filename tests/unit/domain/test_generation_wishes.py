@@ -1,22 +1,24 @@
 """What a caller may wish for: which wishes make sense, which are the same, and what a model adds to them."""
 
 from dataclasses import replace
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import InvalidInput
-from domain.generation_requests import GenerateImage, with_defaults
 from domain.prompts import StructuredPrompt
-from domain.providers import ImageOptions, ProviderKind
+from domain.providers import ImageOptions, ProviderKind, with_defaults
 from domain.tags import Tag, TagKind
 from domain.users import Viewer
+from domain.wishes import GenerateImage
 from tests.database import RecordedJobs
 from tests.workshop import Workshop
 
 HOUSE = GenerateImage(prompt="A house")
+BEFORE_PROFILES = "ba35bd1c81944630bdc098d3202d6cadb25c59929773dd0cd7005b240117605a"
+"""The fingerprint of it in the first version, which knew of no profiles."""
 ID = uuid4()
 
 
@@ -75,6 +77,8 @@ class TestWishes:
                 "There is no identity to save to: give identityId",
             ),
             (replace(HOUSE, tags=(Tag(TagKind.CHAT, ""),)), "tags", "A tag's value must be 1 to 100 characters"),
+            (replace(HOUSE, model="../admin"), "model", "That is not the name of a model"),
+            (replace(HOUSE, model=" "), "model", "That is not the name of a model"),
             (replace(HOUSE, idempotency_key=""), "idempotencyKey", "The key must be 1 to 255 characters"),
             (replace(HOUSE, idempotency_key="x" * 256), "idempotencyKey", "The key must be 1 to 255 characters"),
             (
@@ -114,6 +118,10 @@ class TestFingerprints:
         """Only what is asked for."""
         assert replace(HOUSE, idempotency_key="a").fingerprint() == HOUSE.fingerprint()
 
+    def test_it_outlives_updates_of_the_server(self) -> None:
+        """A client that repeats a call after one still gets its first generation."""
+        assert HOUSE.fingerprint() == BEFORE_PROFILES
+
     @pytest.mark.parametrize(
         "other",
         [
@@ -130,6 +138,10 @@ class TestFingerprints:
             replace(HOUSE, parent_image_id=ID),
             replace(HOUSE, save_to_identity=True),
             replace(HOUSE, step_id=ID),
+            replace(HOUSE, profile_id=ID),
+            replace(HOUSE, fallback_profile_ids=(ID,)),
+            replace(HOUSE, fallback_profile_ids=(ID, UUID(int=1))),
+            replace(HOUSE, fallback_profile_ids=(UUID(int=1), ID)),
             replace(HOUSE, tags=(Tag(TagKind.THEME, "Sea"),)),
             replace(HOUSE, tags=(Tag(TagKind.CHAT, "Sea"),)),
         ],

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.costs import UNKNOWN_PRICE_MICRO_USD, Cost, CostBasis
 from domain.failures import RETRYABLE, FailureCode, GenerationFailure, failure
 from domain.generations import (
     STAGES,
+    SUCCEEDED,
     TERMINAL,
-    UNKNOWN_PRICE_MICRO_USD,
     GenerationEvent,
     GenerationState,
     RetryPolicy,
@@ -21,7 +22,8 @@ from domain.generations import (
     seconds_left,
     spent,
 )
-from domain.providers import ImageOptions
+from domain.providers import ImageOptions, ProviderKind
+from domain.routes import Route
 from domain.users import Community
 from tests.rows import NOW, a_generation, a_user, after, an_attempt
 
@@ -151,35 +153,87 @@ class TestRetryPolicy:
             assert told_s <= pause <= told_s + 1
 
 
-def test_the_cost_is_the_sum_of_what_was_told() -> None:
-    """Calls that told nothing count for nothing; when none told, nothing is known."""
-    generation = a_generation(OWNER)
-    silent = an_attempt(generation)
-    assert cost_of([silent, an_attempt(generation, cost_micro_usd=5), an_attempt(generation, cost_micro_usd=0)]) == 5
-    assert cost_of([an_attempt(generation, cost_micro_usd=0)]) == 0
-    assert cost_of([silent]) is None
+def usd(micro_usd: int, basis: CostBasis = CostBasis.LISTED) -> Cost:
+    """An amount."""
+    return Cost(micro_usd, basis)
+
+
+def test_the_cost_is_what_is_counted_once_a_price_is_known() -> None:
+    """With what was paid for without a word at what it was taken for; when no price was told, nothing is known."""
+    generation = a_generation(OWNER, price=None)
+    free = an_attempt(generation, outcome="TIMEOUT")
+    silent = an_attempt(generation, outcome=SUCCEEDED)
+    dear = an_attempt(generation, outcome=SUCCEEDED, cost=usd(5, CostBasis.REPORTED))
+    assert cost_of([free, dear], generation) == usd(5, CostBasis.REPORTED)
+    assert cost_of([free, dear, silent], generation) == usd(5 + UNKNOWN_PRICE_MICRO_USD, CostBasis.ASSUMED)
+    assert cost_of([an_attempt(generation, outcome=SUCCEEDED, cost=usd(0))], generation) == usd(0)
+    assert cost_of([free, silent], generation) is None
+
+
+class TestRoutes:
+    """The ways in which pictures may be made."""
+
+    DEAR = Route(ProviderKind.GEMINI, "brush-2", ImageOptions(quality="high"), UUID(int=7), usd(500_000))
+    UNKNOWN = Route(ProviderKind.XAI, "brush-3")
+
+    def test_the_first_is_the_generations_own(self) -> None:
+        """Then come the others, in order."""
+        generation = a_generation(
+            OWNER,
+            options=ImageOptions(n=3),
+            profile_id=UUID(int=5),
+            price=usd(100),
+            fallbacks=(self.DEAR, self.UNKNOWN),
+        )
+        first = Route(ProviderKind.OFFLINE, "sketch-1", ImageOptions(n=3), UUID(int=5), usd(100))
+        assert generation.routes == (first, self.DEAR, self.UNKNOWN)
+        assert a_generation(OWNER).routes == (Route(ProviderKind.OFFLINE, "sketch-1", ImageOptions(n=2)),)
+
+    def test_what_is_estimated_is_by_the_first(self) -> None:
+        """For all the pictures; a price that nobody knows is not made up."""
+        generation = a_generation(OWNER, options=ImageOptions(n=3), price=usd(100), fallbacks=(self.DEAR,))
+        assert generation.estimated_cost_micro_usd == 300
+        assert replace(generation, price=usd(0)).estimated_cost_micro_usd == 0
+        assert replace(generation, price=None).estimated_cost_micro_usd is None
+
+    def test_what_is_reserved_is_by_the_dearest(self) -> None:
+        """Wherever it stands; a price that nobody knows is taken for a dear one."""
+        generation = a_generation(OWNER, price=usd(100))
+        assert generation.reserved_price == usd(100)
+        assumed = Cost(UNKNOWN_PRICE_MICRO_USD, CostBasis.ASSUMED)
+        assert replace(generation, fallbacks=(self.UNKNOWN,)).reserved_price == assumed
+        assert replace(generation, fallbacks=(self.DEAR, self.UNKNOWN)).reserved_price == self.DEAR.price
+        assert replace(generation, price=usd(600_000), fallbacks=(self.DEAR,)).reserved_price == usd(600_000)
+        assert replace(generation, price=None).reserved_price == assumed
 
 
 class TestSpending:
     """What calls cost, for the quota."""
 
-    GENERATION = a_generation(OWNER, options=ImageOptions(n=3), estimated_cost_micro_usd=100)
+    GENERATION = a_generation(OWNER, options=ImageOptions(n=3), price=usd(33), fallbacks=(TestRoutes.DEAR,))
 
     def test_what_was_paid_counts(self) -> None:
         """As it was told; what was not charged costs nothing, also when a price came with it."""
         calls = [
-            an_attempt(self.GENERATION, outcome="SUCCEEDED", cost_micro_usd=5),
-            an_attempt(self.GENERATION, outcome="TIMEOUT", is_charged=True, cost_micro_usd=0),
-            an_attempt(self.GENERATION, outcome="RATE_LIMITED", cost_micro_usd=7),
+            an_attempt(self.GENERATION, outcome="SUCCEEDED", cost=usd(5, CostBasis.USAGE)),
+            an_attempt(self.GENERATION, outcome="TIMEOUT", is_charged=True, cost=usd(0, CostBasis.REPORTED)),
+            an_attempt(self.GENERATION, outcome="RATE_LIMITED", cost=usd(7, CostBasis.ASSUMED)),
         ]
-        assert spent(calls, self.GENERATION) == 5
-        assert spent([], self.GENERATION) == 0
+        assert spent(calls, self.GENERATION) == usd(5, CostBasis.USAGE)
+        assert spent([], self.GENERATION) == spent(calls[2:], self.GENERATION) == usd(0, CostBasis.REPORTED)
 
     def test_a_call_whose_cost_was_not_told_counts_at_the_price_of_a_picture(self) -> None:
-        """A third of what three should cost, and as much as is reserved where no price was known."""
+        """As much as is reserved where no price was known; the ground is the weakest."""
         calls = [
             an_attempt(self.GENERATION, outcome="SUCCEEDED"),
             an_attempt(self.GENERATION, outcome="TIMEOUT", is_charged=True),
+            an_attempt(self.GENERATION, outcome="SUCCEEDED", cost=usd(4, CostBasis.REPORTED)),
         ]
-        assert spent(calls, self.GENERATION) == 66
-        assert spent(calls, replace(self.GENERATION, estimated_cost_micro_usd=None)) == 2 * UNKNOWN_PRICE_MICRO_USD
+        assert spent(calls, self.GENERATION) == usd(70)
+        unknown = replace(self.GENERATION, price=None)
+        assert spent(calls, unknown) == usd(2 * UNKNOWN_PRICE_MICRO_USD + 4, CostBasis.ASSUMED)
+
+    def test_a_call_counts_at_the_price_of_its_own_route(self) -> None:
+        """Not at that of the first."""
+        paid = an_attempt(self.GENERATION, outcome="TIMEOUT", is_charged=True, route=1)
+        assert spent([paid], self.GENERATION) == usd(500_000)

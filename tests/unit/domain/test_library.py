@@ -16,13 +16,13 @@ from domain.errors import (
     NotFound,
     StoreUnavailable,
 )
-from domain.generation_requests import GenerateImage
 from domain.generations import EventDraft
 from domain.identities import Identities, Identity
 from domain.images import Image, ImageFilter, ImageList, ImageSource
 from domain.pages import PageRequest
 from domain.tags import Tag, TagKind
 from domain.users import Community, Scope, Viewer
+from domain.wishes import GenerateImage
 from domain.wizards import Step
 from tests.fakes.mishaps import WORKS
 from tests.rows import an_identity, stored_viewer

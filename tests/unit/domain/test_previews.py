@@ -3,10 +3,10 @@
 import asyncio
 from typing import BinaryIO
 
-from domain.generation_requests import GenerateImage
 from domain.provider_calls import MAX_QUEUED_PREVIEWS, CallLimits
 from domain.providers import PreviewArrived
 from domain.users import Viewer
+from domain.wishes import GenerateImage
 from tests import pictures
 from tests.fakes.clock import FakeClock
 from tests.fakes.mishaps import UnluckyUnitOfWork

@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import pytest
 
+from domain.costs import Cost, CostBasis
 from domain.errors import StoreUnavailable
 from domain.failures import FailureCode, failure
-from domain.generation_requests import GenerateImage
 from domain.generations import Generation, RetryPolicy
 from domain.picture_store import MADE_LIMITS
 from domain.provider_calls import CallLimits, PictureNotMade, Receipt, staging
 from domain.providers import PictureArrived, PictureFailed, PreviewArrived, ReferenceRole
 from domain.users import Viewer
+from domain.wishes import GenerateImage
 from tests import pictures
 from tests.fakes.clock import FakeClock
 from tests.fakes.mishaps import UnluckyUnitOfWork
@@ -21,6 +22,7 @@ from tests.fakes.providers import DRAWN, Killed
 from tests.workshop import Workshop
 
 HOUSE = GenerateImage(prompt="A house")
+PRICE = Cost(40_000, CostBasis.LISTED)
 DOWN = StoreUnavailable("The object store can't be reached.")
 PREVIEW = PreviewArrived(pictures.jpeg(40, 30))
 
@@ -50,13 +52,13 @@ class TestOneCall:
         """With the provider's own request id, what it cost, and how long it took."""
         asked_at = shop.clock.time
         receipt = await shop.calls.paid_for(house, 0)
-        assert receipt == Receipt("a finer house", "req-1", 40_000, asked_at)
+        assert receipt == Receipt("a finer house", "req-1", PRICE, asked_at)
         assert shop.staged() == {f"{staging(house)}/0", f"{staging(house)}/0.json"}
         assert shop.store.objects[f"{staging(house)}/0"][0] == DRAWN.data
         (attempt,) = await shop.attempts(house)
         assert (attempt.index, attempt.number, attempt.outcome) == (0, 1, "SUCCEEDED")
         assert (attempt.started_at, attempt.finished_at) == (asked_at, asked_at)
-        assert (attempt.provider_request_id, attempt.cost_micro_usd) == ("req-1", 40_000)
+        assert (attempt.provider_request_id, attempt.cost) == ("req-1", PRICE)
         assert shop.provider.closed == 1
 
     async def test_the_provider_is_told_everything(self, shop: Workshop, viewer: Viewer) -> None:
@@ -98,7 +100,7 @@ class TestOneCall:
         shop.provider.scripts = [[failed(code)]]
         assert (await not_made(shop, house)).why == failure(code)
         (attempt,) = await shop.attempts(house)
-        assert (attempt.outcome, attempt.provider_request_id, attempt.cost_micro_usd) == (code, "req-no", None)
+        assert (attempt.outcome, attempt.provider_request_id, attempt.cost) == (code, "req-no", None)
         assert attempt.finished_at == shop.clock.time
         assert len(shop.provider.requests) == 1
         assert shop.pauses == []
@@ -254,7 +256,7 @@ class TestRepeatedSteps:
         await shop.calls.paid_for(house, 0)
         (attempt,) = await shop.attempts(house)
         assert (attempt.outcome, attempt.finished_at) == ("SUCCEEDED", came_at)
-        assert (attempt.provider_request_id, attempt.cost_micro_usd) == ("req-1", 40_000)
+        assert (attempt.provider_request_id, attempt.cost) == ("req-1", PRICE)
         assert len(shop.provider.requests) == 1
 
     async def test_a_call_that_a_crash_cut_off_is_made_once_more(self, shop: Workshop, house: Generation) -> None:
@@ -360,7 +362,7 @@ class TestAStoreThatIsAway:
             assert (await not_made(shop, house)).why == failure(FailureCode.STORAGE_UNAVAILABLE, is_charged=True)
         assert len(shop.pauses) == 7
         (attempt,) = await shop.attempts(house)
-        assert (attempt.outcome, attempt.cost_micro_usd) == ("STORAGE_UNAVAILABLE", 40_000)
+        assert (attempt.outcome, attempt.cost) == ("STORAGE_UNAVAILABLE", PRICE)
         assert attempt.provider_request_id == "req-1"
         assert len(shop.provider.requests) == 1
 

@@ -1,14 +1,23 @@
 """What models can do, refused before anything is paid."""
 
+import re
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.errors import ProviderUnusable, UnsupportedByModel
-from domain.providers import ImageModel, ImageOptions, OutputFormat, ProviderKind, SizeRule, check_options, usable
-from tests.fakes.providers import FakeProvider
+from domain.errors import UnsupportedByModel
+from domain.providers import (
+    ImageModel,
+    ImageOptions,
+    OutputFormat,
+    ProviderKind,
+    QualityWord,
+    SizeRule,
+    check_options,
+    in_own_words,
+)
 
 KIND = ProviderKind.OPENAI
 MODEL = ImageModel(
@@ -71,7 +80,15 @@ def test_what_the_model_cannot_do_is_refused_with_what_it_can(
     """The error names the provider, the model, the option, and the choices."""
     error = refusal(MODEL, options)
     assert (error.provider, error.model, error.option, error.supported) == (KIND, "brush-2", option, supported)
-    assert error.message == f"Brush 2 does not support this {option}. Supported: {', '.join(supported)}."
+    assert re.fullmatch(rf"Brush 2 does not take {option} .*\. Supported: {', '.join(supported)}\.", error.message)
+
+
+def test_a_transparent_background_is_refused_where_no_file_can_have_it() -> None:
+    """JPEG has none, whatever the model."""
+    both = replace(MODEL, backgrounds=("transparent",), output_formats=("JPEG", "PNG"))
+    error = refusal(both, ImageOptions(background="transparent", output_format=OutputFormat.JPEG))
+    assert (error.option, error.supported) == ("outputFormat", ("PNG", "WEBP"))
+    check_options(KIND, both, ImageOptions(background="transparent", output_format=OutputFormat.PNG), 0)
 
 
 def test_more_references_than_the_model_takes_are_refused() -> None:
@@ -83,7 +100,7 @@ def test_more_references_than_the_model_takes_are_refused() -> None:
 def test_a_seed_is_refused_where_none_is_taken() -> None:
     """Also the seed 0, which is no absence of a seed."""
     error = refusal(replace(MODEL, takes_seed=False), ImageOptions(seed=0))
-    assert error.message == "Brush 2 does not support this seed. It can't be set for this model."
+    assert error.message == "Brush 2 does not take seed 0. It can't be set for this model."
     assert error.supported == ()
 
 
@@ -148,11 +165,46 @@ def test_what_passes_is_what_the_model_offers(options: ImageOptions) -> None:
         assert not offered[refusal(MODEL, options).option]
 
 
-def test_a_provider_with_a_problem_is_not_usable() -> None:
-    """In the problem's own words."""
-    provider = FakeProvider(KIND)
-    assert usable(provider) is provider
-    provider.problem = "OPENAI_API_KEY is not set"
-    with pytest.raises(ProviderUnusable, match=r"^OPENAI_API_KEY is not set$") as caught:
-        usable(provider)
-    assert caught.value.provider is KIND
+class TestOwnWords:
+    """What `standard` and `hd` mean to a model."""
+
+    BRUSH = replace(
+        MODEL,
+        qualities=("low", "high"),
+        quality_words=(QualityWord("standard", "low"), QualityWord("hd", "high", "2K")),
+        resolutions=("1K", "2K"),
+    )
+
+    def test_they_are_put_into_the_models_own(self) -> None:
+        """A quality, a resolution, or both."""
+        assert in_own_words(self.BRUSH, ImageOptions(quality="standard")) == ImageOptions(quality="low")
+        assert in_own_words(self.BRUSH, ImageOptions(quality="hd")) == ImageOptions(quality="high", resolution="2K")
+        pen = replace(MODEL, quality_words=(QualityWord("hd", None, "1K"),))
+        assert in_own_words(pen, ImageOptions(quality="hd", n=3)) == ImageOptions(resolution="1K", n=3)
+
+    def test_a_resolution_that_was_asked_for_stays(self) -> None:
+        """It says more than the word."""
+        asked = ImageOptions(quality="hd", resolution="1K")
+        assert in_own_words(self.BRUSH, asked) == ImageOptions(quality="high", resolution="1K")
+
+    @pytest.mark.parametrize("quality", [None, "high", "HD", "hd "])
+    def test_everything_else_stays_as_it_is(self, quality: str | None) -> None:
+        """For the check to judge."""
+        assert in_own_words(self.BRUSH, ImageOptions(quality=quality)) == ImageOptions(quality=quality)
+        assert in_own_words(MODEL, ImageOptions(quality="hd")) == ImageOptions(quality="hd")
+
+    def test_a_refusal_offers_them_beside_the_models_own(self) -> None:
+        """Of the quality alone."""
+        error = refusal(self.BRUSH, ImageOptions(quality="ultra"))
+        assert error.supported == ("low", "high", "standard", "hd")
+        assert refusal(self.BRUSH, ImageOptions(style="ink")).supported == ("oil",)
+        nameless = replace(self.BRUSH, qualities=())
+        assert refusal(nameless, ImageOptions(quality="ultra")).supported == ("standard", "hd")
+
+    @given(st.builds(ImageOptions, quality=TEXTS | st.sampled_from(["standard", "hd"]), resolution=TEXTS))
+    def test_said_twice_they_mean_the_same(self, options: ImageOptions) -> None:
+        """A recipe's options can be asked for again; nothing but quality and resolution is ever touched."""
+        once = in_own_words(self.BRUSH, options)
+        assert in_own_words(self.BRUSH, once) == once
+        assert replace(once, quality=None, resolution=None) == replace(options, quality=None, resolution=None)
+        assert options.resolution in {None, once.resolution}

@@ -9,13 +9,14 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.costs import UNKNOWN_PRICE_MICRO_USD
 from domain.errors import QuotaExceeded
 from domain.failures import FailureCode, failure
-from domain.generation_requests import GenerateImage
-from domain.generations import UNKNOWN_PRICE_MICRO_USD, Generation, GenerationState
+from domain.generations import Generation, GenerationState
 from domain.providers import ImageOptions, PictureArrived, PictureFailed
 from domain.quotas import Feature, Limit, Quota, QuotaUnit, UsageKind, period_of, resets_at
 from domain.users import Community, Viewer
+from domain.wishes import GenerateImage
 from storage.database.databases import Database
 from storage.database.tables import usage_event
 from tests.fakes.providers import DRAWN
@@ -304,7 +305,10 @@ class TestSettling:
         kind: UsageKind,
         used: set[tuple[QuotaUnit, int]],
     ) -> None:
-        """A line for what was reserved and one for its end, in each unit; what was reserved comes to nothing."""
+        """A line for what was reserved and one for its end, in each unit; what was reserved comes to nothing.
+
+        Money tells on what ground.
+        """
         shop.provider.scripts = [[script]]
         made = await shop.run(await shop.requests.ask(viewer, HOUSE))
         with database.sync_engine().connect() as connection:
@@ -313,6 +317,9 @@ class TestSettling:
         assert {line.kind for line in ends} == {kind}
         assert [len(lines), len(ends)] == [4, 2]
         assert {(line.unit, line.used_delta) for line in ends if line.used_delta} == used
+        assert {line.basis for line in lines if line.unit == IMAGES} == {None}
+        grounds = {(line.kind, line.basis) for line in lines if line.unit == MICRO_USD and line.kind != "RELEASE"}
+        assert grounds == {("RESERVE", "ASSUMED"), *({("SETTLE", "LISTED")} if used else set())}
         for unit in QuotaUnit:
             assert sum(line.reserved_delta for line in lines if line.unit == unit) == 0
         assert {(line.user_id, line.generation_id, line.period) for line in lines} == {(viewer.id, made.id, "2026-11")}

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from domain.errors import InvalidInput, UnsupportedByModel
-from domain.generation_requests import GenerateImage
 from domain.generations import Generation
 from domain.identities import Identity
 from domain.images import Image
 from domain.prompts import Prompts, PromptType, StructuredPrompt
 from domain.providers import ImageModel, ImageOptions, OutputFormat, ProviderKind
 from domain.users import Community, Viewer
+from domain.wishes import GenerateImage
 from tests.fakes.providers import MODEL
 from tests.rows import stored_viewer
 from tests.uploads import a_photo

@@ -3,11 +3,11 @@
 import pytest
 
 from domain.failures import FailureCode, failure
-from domain.generation_requests import GenerateImage
 from domain.generations import GenerationState
 from domain.picture_store import STORED_WITHIN
 from domain.sweeps import STARTS_WITHIN, Sweeps
 from domain.users import Viewer
+from domain.wishes import GenerateImage
 from tests.fakes.monitor import FakeMonitor
 from tests.fakes.providers import Killed
 from tests.uploads import a_photo

@@ -1,0 +1,53 @@
+"""What `main.py check` finds: above all keys that the present master keys don't open."""
+
+from pathlib import Path
+
+import engine.jobs
+from app.checks import check
+from app.settings import load_settings
+from app.wiring import compose
+from domain.connection_profiles import ProfileChange
+from domain.providers import ProviderKind
+from domain.users import Viewer
+from storage.database.migrate import upgrade
+from storage.vault import new_master_key
+from tests.rows import stored_community, stored_viewer
+
+
+async def found(folder: Path, *, is_new: bool = False, keeps: bool = False, **environ: str) -> dict[str, str | None]:
+    """What is found of a server over that folder, by its subject; it may keep a profile's key before."""
+    settings = load_settings({"ATELIER_DATA_DIR": str(folder), **environ}, folder / "no.env")
+    atelier = compose(settings)
+    if is_new:
+        upgrade(settings.database_url.get_secret_value())
+        engine.jobs.migrate(atelier.database.sync_engine())
+    if keeps:
+        viewer: Viewer = await stored_viewer(atelier.unit_of_work, await stored_community(atelier.unit_of_work))
+        change = ProfileChange("Mine", api_key="sk-a-key-of-theirs")
+        await atelier.connection_profiles.create(viewer, ProviderKind.OPENAI, change, tried=False)
+    findings = {finding.subject: finding.problem for finding in await check(atelier)}
+    await atelier.aclose()
+    return findings
+
+
+async def test_all_is_well(tmp_path: Path) -> None:
+    """With a database, and keys that open."""
+    findings = await found(tmp_path, is_new=True, keeps=True)
+    assert (findings["database"], findings["object store"], findings["master keys"]) == (None, None, None)
+
+
+async def test_keys_that_can_not_be_opened_are_counted(tmp_path: Path) -> None:
+    """After a master key was lost; with it beside the new one all is well again."""
+    first, second = new_master_key("first"), new_master_key("second")
+    await found(tmp_path, is_new=True, keeps=True, MASTER_KEYS=first)
+    lost = await found(tmp_path, MASTER_KEYS=second)
+    assert lost["master keys"] == "Keys of connection profiles that they don't open: 1."
+    assert (await found(tmp_path, MASTER_KEYS=f"{second},{first}"))["master keys"] is None
+
+
+async def test_without_a_database_the_rest_is_looked_at(tmp_path: Path) -> None:
+    """And the keys are not taken for lost."""
+    findings = await found(tmp_path)
+    assert str(findings["database"]).startswith("The database has no tables yet")
+    assert findings["master keys"] == "What they sealed can't be looked at without the database."
+    assert findings["object store"] is None
