@@ -23,8 +23,10 @@ from providers.remotes import RemoteProvider, check_answered, decoded
 if TYPE_CHECKING:
     from httpx2 import AsyncClient
 
-MAX_LINES = 20_000
+MAX_LINES = 2_000
 """Ollama writes one for each of its steps, which are few."""
+LONG_LINE = 64 * 1024
+"""Characters; a line with a picture in it is read in a thread, one that tells a step isn't worth it."""
 NO_IMAGE_MODEL = "This model makes no images. Choose one that does, such as x/flux2-klein."
 
 
@@ -68,7 +70,7 @@ class OllamaProvider(RemoteProvider["AsyncClient"]):
                 lines += 1
                 if lines > MAX_LINES:
                     raise NoPicture(failure(FailureCode.BAD_RESPONSE))
-                told = await asyncio.to_thread(json.loads, line)
+                told = await asyncio.to_thread(json.loads, line) if len(line) > LONG_LINE else json.loads(line)
                 if error := field(told, "error"):
                     raise ErrorAnswered(answer.status_code, error, answer.headers)
                 if image := text_field(told, "image"):

@@ -24,11 +24,13 @@ LISTING = {
     kind: dialect for kind, dialect in DIALECTS.items() if kind in {ProviderKind.OPENAI_COMPATIBLE, ProviderKind.OLLAMA}
 }
 """Those whose servers people name."""
+PATIENCE_S = 120
+"""Answers are given up for what they are, long before this."""
 
 
 async def failed(dialect: Dialect, server: WireServer) -> PictureFailed:
     """The one thing said to a request for a picture, a failure."""
-    provider = dialect.connected(server.url)
+    provider = dialect.connected(server.url, PATIENCE_S)
     (only,) = await ask(provider, asked(dialect.model))
     await provider.aclose()
     assert isinstance(only, PictureFailed)
@@ -37,7 +39,7 @@ async def failed(dialect: Dialect, server: WireServer) -> PictureFailed:
 
 async def unusable(dialect: Dialect, server: WireServer) -> str:
     """Why a check fails, in words."""
-    provider = dialect.connected(server.url)
+    provider = dialect.connected(server.url, PATIENCE_S)
     with pytest.raises(ProviderUnusable) as refused:
         await provider.check()
     await provider.aclose()
@@ -94,7 +96,7 @@ async def test_whatever_it_sends_is_an_answer_in_words(
     """Nothing escapes, from a call or from a check, and nothing is taken for a fault of ours."""
     server.answer = Answer(status, [body], {"content-type": "application/json; charset=punycode"})
     assert (await failed(dialect, server)).failure.code is not FailureCode.INTERNAL
-    provider = dialect.connected(server.url)
+    provider = dialect.connected(server.url, PATIENCE_S)
     with suppress(ProviderUnusable):
         assert not await provider.check()
     await provider.aclose()
@@ -107,7 +109,7 @@ async def test_no_more_is_offered_than_anybody_reads(server: WireServer, kind: P
     ids = ["a" * 128, "b" * 129, *(f"m{number}" for number in range(MAX_OFFERED)), "m0"]
     entries = [{"id": id, "name": id, "capabilities": ["image"]} for id in ids]
     server.answer = json_answer({"data": entries, "models": entries})
-    provider = dialect.connected(server.url)
+    provider = dialect.connected(server.url, PATIENCE_S)
     offered = [model.id for model in await provider.check()]
     await provider.aclose()
     assert offered == ["a" * 128, *(f"m{number}" for number in range(MAX_OFFERED - 1))]
@@ -120,7 +122,7 @@ async def test_a_picture_among_too_many_values_is_not_looked_for(server: WireSer
     server.answer = json_answer(body)
     assert (await failed(dialect, server)).failure.code is FailureCode.BAD_RESPONSE
     server.answer = json_answer(body | {"more": [0] * (MAX_MARKS - 100)})
-    provider = dialect.connected(server.url)
+    provider = dialect.connected(server.url, PATIENCE_S)
     (arrived,) = await ask(provider, asked(dialect.model))
     assert isinstance(arrived, PictureArrived)
     await provider.aclose()
@@ -139,7 +141,7 @@ async def test_events_without_end_are_given_up(server: WireServer, event: bytes)
     """A stream that tells nothing isn't listened to for as long as the call may take."""
     server.answer = Answer(200, [event * (MAX_MARKS + 1)], {"content-type": "text/event-stream"}, Ending.HANG)
     dialect = DIALECTS[ProviderKind.OPENAI]
-    provider = dialect.connected(server.url)
+    provider = dialect.connected(server.url, PATIENCE_S)
     (only,) = await ask(provider, asked(provider.models[0].id))
     await provider.aclose()
     assert provider.models[0].streams_previews
