@@ -3,12 +3,19 @@
 import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from datetime import timedelta
+
+from pydantic import SecretStr
+from sqlalchemy import func, select
 
 from app.wiring import Atelier
 from domain.errors import DomainError
 from domain.key_rotation import KeyRotation
 from domain.providers import ImageProvider, ProviderKind
 from storage.database.engine import DatabaseUnavailable
+from storage.database.tables import worker
+
+REDIS_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +33,7 @@ class Finding:
 
 
 async def check(atelier: Atelier) -> list[Finding]:
-    """Look at the database, the object store, and every provider that this server can call."""
+    """Look at the database, the object store, Redis, the workers, and every provider that this server can call."""
     settings = atelier.settings
     providers = [provider for provider in atelier.access.own.values() if provider.makes_images]
     database, *others = await asyncio.gather(
@@ -34,7 +41,10 @@ async def check(atelier: Atelier) -> list[Finding]:
         _finding("object store", atelier.objects.check()),
         *(_provider(provider, provider.kind is settings.default_provider) for provider in providers),
     )
-    return [database, await _master_keys(atelier, database), *others]
+    shared = [await _redis(settings.redis_url)] if settings.redis_url else []
+    if settings.is_postgres and not database.problem:
+        shared.append(await _workers(atelier))
+    return [database, await _master_keys(atelier, database), *shared, *others]
 
 
 async def _finding(subject: str, looking: Awaitable[object], *, is_needed: bool = True) -> Finding:
@@ -43,6 +53,29 @@ async def _finding(subject: str, looking: Awaitable[object], *, is_needed: bool 
     except (DomainError, DatabaseUnavailable) as error:
         return Finding(subject, str(error), is_needed)
     return Finding(subject, None, is_needed)
+
+
+async def _redis(url: SecretStr) -> Finding:
+    from redis.asyncio import Redis
+    from redis.exceptions import RedisError
+
+    redis = Redis.from_url(url.get_secret_value(), socket_connect_timeout=REDIS_S, socket_timeout=REDIS_S)
+    try:
+        await redis.ping()
+    except (RedisError, OSError) as problem:
+        return Finding("Redis", f"It can't be reached ({type(problem).__name__}).")
+    finally:
+        await redis.aclose()
+    return Finding("Redis", None)
+
+
+async def _workers(atelier: Atelier) -> Finding:
+    """Those that have shown a sign of life; before the first one is started there are none."""
+    alive_since = atelier.clock.now() - timedelta(seconds=atelier.settings.worker_dead_seconds)
+    async with atelier.database.read() as connection:
+        seen = select(func.count()).select_from(worker).where(worker.c.seen_at >= alive_since)
+        alive = (await connection.execute(seen)).scalar_one()
+    return Finding(f"workers: {alive}" if alive else "workers", None if alive else "None is at work.", is_needed=False)
 
 
 async def _master_keys(atelier: Atelier, database: Finding) -> Finding:

@@ -24,19 +24,19 @@ class CommandFailed(Exception):
     """A command could not be carried out; the message says why, for whoever typed it."""
 
 
-def composed(settings: Settings) -> Atelier:
+def composed(settings: Settings, *, is_watched: bool = False) -> Atelier:
     """The server's parts. Raises CommandFailed."""
     try:
         if not settings.is_postgres:
             settings.data_dir.mkdir(parents=True, exist_ok=True)
-        return compose(settings)
+        return compose(settings, is_watched=is_watched)
     except (OSError, SettingsError) as error:
         raise CommandFailed(str(error)) from error
 
 
-def ready(settings: Settings) -> Atelier:
+def ready(settings: Settings, *, is_watched: bool = False) -> Atelier:
     """The server's parts over a database that is at its newest version: the embedded one brings itself there."""
-    atelier = composed(settings)
+    atelier = composed(settings, is_watched=is_watched)
     try:
         if settings.is_postgres:
             asyncio.run(_check_database(settings))
@@ -58,9 +58,6 @@ async def _check_database(settings: Settings) -> None:
 
 def claim(atelier: Atelier) -> None:
     """Become the process that runs the jobs. Raises CommandFailed."""
-    if atelier.settings.is_postgres and atelier.settings.worker_id is None:
-        # A host's name would do until the host is a container, which gets another one with every deploy.
-        raise CommandFailed("ATELIER_WORKER_ID: is missing. Give this worker a name that it keeps, or use --no-worker.")
     try:
         atelier.engine.claim()
     except AnotherWorker as error:
@@ -76,7 +73,7 @@ def serve(settings: Settings, *, works: bool) -> int:
     """Answer requests until told to stop."""
     from app.server import run_server
 
-    atelier = ready(settings)
+    atelier = ready(settings, is_watched=True)
     if works:
         claim(atelier)
     run_server(atelier, works=works, welcome=_welcome)
@@ -98,15 +95,19 @@ async def _welcome(atelier: Atelier) -> User | None:
 
 def work(settings: Settings) -> int:
     """Make pictures until told to stop."""
-    atelier = ready(settings)
+    from app.health import readiness
+    from app.side_port import Watchers
+
+    atelier = ready(settings, is_watched=True)
     claim(atelier)
+    watchers = Watchers(atelier, readiness(atelier, works=True))
 
     async def until_told() -> None:
         stopped = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-        async with atelier.running(works=True):
-            _log.info("worker started", extra={"worker": settings.worker_id})
+        async with atelier.running(works=True, beside=watchers.watching()):
+            _log.info("worker started", extra={"worker": atelier.engine.worker_id})
             await stopped.wait()
             _log.info("worker stops", extra={"running": atelier.engine.running})
 

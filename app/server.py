@@ -1,4 +1,4 @@
-"""The ASGI application: GraphQL, the files of the local store, the browser's console, and the health check."""
+"""The ASGI application: GraphQL, the files of the local store, the browser's console, and the health checks."""
 
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,15 +11,17 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from app.admin.entrance import admin_page
 from app.files import files_route
 from app.graphiql import graphiql_assets, graphiql_page
+from app.health import health_routes, readiness
 from app.logs import RequestLog
 from app.operations import FIRST_OPERATIONS
 from app.settings import Settings
+from app.side_port import Watchers
 from app.wiring import Atelier
 from domain.accounts import Accounts
 from domain.users import User
@@ -61,10 +63,12 @@ def services_of(atelier: Atelier) -> Services:
 
 def asgi_app(atelier: Atelier, *, works: bool, welcome: Welcome) -> Starlette:
     """The application over a composed server; its lifespan starts and stops the server's work."""
-    settings = atelier.settings
+    settings, traces = atelier.settings, atelier.traces
+    ready = readiness(atelier, works=works)
+    watchers = Watchers(atelier, ready)
     console = _Console(settings, atelier.accounts)
     graphql = GraphQLApp(
-        build_schema(introspection=settings.introspection),
+        build_schema(introspection=settings.introspection, watches=[traces.operation] if traces else ()),
         services_of(atelier),
         ide=console.page if settings.graphiql else None,
         allowed_origins=settings.cors_origins,
@@ -72,10 +76,10 @@ def asgi_app(atelier: Atelier, *, works: bool, welcome: Welcome) -> Starlette:
         max_request_bytes=settings.max_request_bytes,
     )
     routes: list[BaseRoute] = [
-        Route(GRAPHQL_PATH, graphql),
+        Route(GRAPHQL_PATH, traces.requests(graphql, GRAPHQL_PATH) if traces else graphql),
         WebSocketRoute(GRAPHQL_PATH, graphql),
         Route("/", lambda _: RedirectResponse(GRAPHQL_PATH)),
-        Route("/healthz", lambda _: JSONResponse({"status": "ok"})),
+        *health_routes(ready),
         graphiql_assets(),
     ]
     if isinstance(atelier.objects, LocalObjectStore):
@@ -85,7 +89,7 @@ def asgi_app(atelier: Atelier, *, works: bool, welcome: Welcome) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with atelier.running(works=works), graphql.running():
+        async with atelier.running(works=works, beside=watchers.watching()), graphql.running():
             console.admin = await welcome(atelier)
             # What start-up made stays for good: the collector need not look at it again.
             gc.collect()

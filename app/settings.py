@@ -64,6 +64,28 @@ def _listed(value: object) -> object:
     return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
 
+def _by_provider(value: object) -> object:
+    """`OPENAI=20, OLLAMA=1` as a mapping."""
+    if not isinstance(value, str):
+        return value
+    pairs = [pair.partition("=") for pair in filter(None, map(str.strip, value.split(",")))]
+    if not all(is_pair for _, is_pair, _ in pairs):
+        raise ValueError("must be like OPENAI=20,OLLAMA=1")
+    return {kind.strip().upper(): number.strip() for kind, _, number in pairs}
+
+
+def _kinds(value: object) -> object:
+    listed = _listed(value)
+    return tuple(map(_upper, listed)) if isinstance(listed, tuple) else listed
+
+
+def _redis_url(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must start with redis://, rediss:// or unix://")
+    return value
+
+
+ByProvider = Annotated[dict[ProviderKind, PositiveInt], BeforeValidator(_by_provider)]
 Network = IPv4Network | IPv6Network
 WebUrl = Annotated[str, AfterValidator(_web_url)]
 Seconds = Annotated[int, Field(gt=0, le=366 * 86_400)]
@@ -91,7 +113,15 @@ class Settings(BaseModel):
         description="`postgresql://user:password@host/name`, or `sqlite:///path`; SQLite in the data folder when not set.",
     )
     database_pool_size: PositiveInt = Field(
-        10, description="Connections to PostgreSQL per process, and as many again for jobs."
+        10, description="Connections to PostgreSQL per process, as many again for jobs, and four more."
+    )
+    database_statement_timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = Field(
+        30, description="How long one statement may take on PostgreSQL before it is cut off, in seconds."
+    )
+    redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = Field(
+        None,
+        description="`redis://host:6379/0`: processes tell each other of progress through Redis; through PostgreSQL when "
+        "not set. Nothing is lost when it is away, only later.",
     )
     secret_key: Annotated[SecretStr, AfterValidator(_long_secret)] | None = Field(
         None,
@@ -180,20 +210,57 @@ class Settings(BaseModel):
         None, description="Model of a request that names none; the provider's own default when not set."
     )
     provider_timeout_seconds: Seconds = Field(300, description="How long one call to a provider may take, in seconds.")
+    provider_timeouts: ByProvider = Field(
+        default_factory=dict,
+        description="Providers that may take another time, in seconds, such as `OLLAMA=900,XAI=120`.",
+    )
+    repeat_unknown_calls: bool = Field(
+        False,
+        description="Make a paid call once more when a crash left its outcome unknown, though it may have been charged: "
+        "true or false. Calls that are free are always repeated.",
+    )
+
+    # Workers
     worker_slots: PositiveInt = Field(200, description="Generations of each provider that a process works on at once.")
-    worker_id: str | None = Field(
-        None,
-        alias="ATELIER_WORKER_ID",
-        description="Name of a worker on PostgreSQL, the same after a restart: it goes on with what it left. "
-        "One process per name.",
+    worker_providers: Annotated[tuple[ProviderKind, ...], BeforeValidator(_kinds)] = Field(
+        (), description="Providers whose generations a process makes, separated by commas; all when not set."
+    )
+    community_slots: PositiveInt = Field(
+        100,
+        description="Generations of one community at one provider at once, in all workers together, for each point of its "
+        "plan's priority. Fewer than the slots, so that one community never takes all of them.",
+    )
+    provider_concurrency: ByProvider = Field(
+        default_factory=dict,
+        description="Generations at a provider at once, in all workers together, such as `OPENAI=20,OLLAMA=1`.",
+    )
+    provider_starts_per_minute: ByProvider = Field(
+        default_factory=dict,
+        description="Generations begun at a provider in a minute, in all workers together, such as `OPENAI=50`.",
+    )
+    worker_dead_seconds: Annotated[int, Field(ge=3, le=3600)] = Field(
+        30, description="After how many seconds without a sign of life the others take over a worker's generations."
     )
     worker_drain_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
         default_factory=lambda given: 10 if given["database_url"].get_secret_value().startswith("sqlite") else 150,
-        description="How long a stopping process lets its generations run; what is cut off goes on at the next start. "
-        "10 with SQLite and 150 with PostgreSQL when not set.",
+        description="How long a stopping process lets its generations run; the others, or the next start, go on with what "
+        "is cut off. 10 with SQLite and 150 with PostgreSQL when not set.",
     )
     offline_crash: bool = Field(
         False, description="Let the offline provider's word `[crash]` end the process (for tests): true or false."
+    )
+
+    # Watching
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65_535,
+        description="Port for `/metrics` (Prometheus), `/healthz` and `/readyz` beside the server's own; none when not set.",
+    )
+    metrics_host: str = Field("127.0.0.1", description="Address that port listens on.")
+    otel_exporter_otlp_endpoint: WebUrl | None = Field(
+        None,
+        description="Where OpenTelemetry traces go (OTLP over HTTP), such as `http://localhost:4318`; none when not set.",
     )
 
     # Limits
@@ -207,6 +274,9 @@ class Settings(BaseModel):
         None, description="Bucket of an S3-compatible store; pictures are files in the data folder when not set."
     )
     storage_endpoint_url: WebUrl | None = Field(None, description="The store's address; AWS when not set.")
+    storage_public_endpoint_url: WebUrl | None = Field(
+        None, description="The store's address for browsers, where it is another one than the server's."
+    )
     storage_region: str = Field("us-east-1", description="The bucket's region.")
     storage_access_key_id: SecretStr | None = Field(None, description="The store's access key; needed with a bucket.")
     storage_secret_access_key: SecretStr | None = Field(None, description="The secret half of the key; needed with it.")

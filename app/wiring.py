@@ -1,14 +1,16 @@
 """Settings to adapters to services: the one place where every part of the house is seen."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
 from app.settings import Settings, master_keys, signing_key
+from app.watched import Watch, watched
 from domain.accounts import Accounts
 from domain.connection_profiles import ConnectionProfiles
 from domain.generation_events import GenerationEvents
@@ -29,9 +31,12 @@ from domain.repositories import UnitOfWorkFactory
 from domain.routes import Routes
 from domain.sweeps import Sweeps
 from domain.wizards import Wizards
+from engine.hints import Hints, NoHints
 from engine.hub import Hub, stop
-from engine.jobs import JobEngine, Jobs
+from engine.jobs import Jobs
+from engine.queues import WorkLimits
 from engine.schedules import repeatedly
+from engine.workers import JobEngine
 from providers.offline import OfflineProvider
 from providers.outbound import Outbound
 from providers.registry import Registry
@@ -42,10 +47,16 @@ from storage.objects.local import LocalObjectStore
 from storage.objects.s3 import S3ObjectStore, S3Settings
 from storage.vault import AesVault
 
-EMBEDDED_WORKER = "local"
-EMBEDDED_POLL_S = 0.1
-PRODUCTION_POLL_S = 0.5
-BUS_POLL_S = 1.0
+if TYPE_CHECKING:
+    from app.metrics import Metrics
+    from app.telemetry import Traces
+
+POLL_S = 0.5
+# Embedded with what is tried first: it draws in no time, so that the wait would show.
+EMBEDDED_OFFLINE_POLL_S = 0.1
+# With a server between the processes this finds lost hints alone; without one it is how another process hears at all.
+BUS_POLL_S = 5.0
+EMBEDDED_BUS_POLL_S = 1.0
 SWEEP_PAUSE_S = 600.0
 
 
@@ -82,13 +93,20 @@ class Atelier:
     sweeps: Sweeps
     hub: Hub
     engine: JobEngine
+    metrics: "Metrics | None"
+    traces: "Traces | None"
 
     @asynccontextmanager
-    async def running(self, *, works: bool) -> AsyncIterator[None]:
-        """The process at work: following progress, and running jobs when it `works`."""
+    async def running(
+        self, *, works: bool, beside: AbstractAsyncContextManager[None] | None = None
+    ) -> AsyncIterator[None]:
+        """The process at work: following progress, and running jobs when it `works`.
+
+        What watches it stands `beside`: from before the work begins until after it has ended.
+        """
         polling = asyncio.create_task(self.hub.run())
         try:
-            async with self._working() if works else nullcontext():
+            async with beside or nullcontext(), self._working() if works else nullcontext():
                 yield
         finally:
             await stop(polling)
@@ -111,25 +129,34 @@ class Atelier:
         await self.outbound.aclose()
         await self.objects.aclose()
         await self.database.aclose()
+        if self.traces:
+            await self.traces.aclose()
 
 
-def compose(settings: Settings) -> Atelier:
-    """The server's parts for these settings. Touches nothing but the files of the keys that it makes for itself."""
+def compose(settings: Settings, *, is_watched: bool = False) -> Atelier:
+    """The server's parts for these settings. Touches nothing but the files of the keys that it makes for itself.
+
+    What serves or works `is_watched`, by metrics and traces where the settings want them; once in a process.
+    """
     clock = SystemClock()
-    database = open_database(settings.database_url.get_secret_value(), settings.database_pool_size)
-    queued = Jobs(database.sync_engine())
+    database = open_database(
+        settings.database_url.get_secret_value(),
+        settings.database_pool_size,
+        settings.database_statement_timeout_seconds,
+    )
+    metrics, traces = (_metrics(settings), _traces(settings)) if is_watched else (None, None)
+    queued = Jobs(database.sync_engine(), traces.current if traces else None)
     unit_of_work = database.unit_of_work(queued.queue)
     objects = _object_store(settings, clock)
     vault = AesVault(master_keys(settings))
     outbound = Outbound(settings.private_networks)
-    access = _access(settings, outbound, vault)
+    access = _access(settings, outbound, vault, [watcher.called for watcher in (metrics, traces) if watcher])
     limits = PictureLimits(settings.max_picture_bytes, settings.max_picture_pixels)
     pictures = PictureStore(unit_of_work, objects, PillowImaging(), limits, clock)
-    hub = Hub(unit_of_work, BUS_POLL_S)
-    events = GenerationEvents(unit_of_work, hub, clock)
-    calls = ProviderCalls(
-        unit_of_work, access, pictures, events, clock, CallLimits(timeout_s=settings.provider_timeout_seconds)
-    )
+    hints = _hints(settings)
+    hub = Hub(unit_of_work, hints, clock, EMBEDDED_BUS_POLL_S if isinstance(hints, NoHints) else BUS_POLL_S)
+    events = _events(unit_of_work, hub, clock, metrics)
+    calls = ProviderCalls(unit_of_work, access, pictures, events, clock, _call_limits(settings))
     jobs = GenerationJobs(unit_of_work, pictures, events, calls, clock)
     return Atelier(
         settings=settings,
@@ -149,7 +176,12 @@ def compose(settings: Settings) -> Atelier:
         prompts=Prompts(unit_of_work, clock),
         quotas=Quotas(unit_of_work, clock),
         requests=GenerationRequests(
-            unit_of_work, Routes(access, (settings.default_provider, settings.default_model)), objects, clock
+            unit_of_work,
+            Routes(access, (settings.default_provider, settings.default_model)),
+            objects,
+            events,
+            queued,
+            clock,
         ),
         events=events,
         sweeps=Sweeps(unit_of_work, pictures, jobs, queued, clock),
@@ -157,10 +189,70 @@ def compose(settings: Settings) -> Atelier:
         engine=JobEngine(
             database.sync_engine(),
             jobs,
-            executor_id=settings.worker_id or EMBEDDED_WORKER,
-            slots=settings.worker_slots,
-            poll_s=PRODUCTION_POLL_S if settings.is_postgres else EMBEDDED_POLL_S,
+            _work_limits(settings),
+            dead_s=settings.worker_dead_seconds,
+            is_traced=traces is not None,
         ),
+        metrics=metrics,
+        traces=traces,
+    )
+
+
+def _hints(settings: Settings) -> Hints:
+    if settings.redis_url:
+        from engine.hints_redis import RedisHints
+
+        return RedisHints(settings.redis_url.get_secret_value())
+    if settings.is_postgres:
+        from engine.hints_postgres import PostgresHints
+
+        return PostgresHints(settings.database_url.get_secret_value())
+    return NoHints()
+
+
+def _metrics(settings: Settings) -> "Metrics | None":
+    if settings.metrics_port is None:
+        return None
+    from app.metrics import Metrics
+
+    return Metrics()
+
+
+def _traces(settings: Settings) -> "Traces | None":
+    if settings.otel_exporter_otlp_endpoint is None:
+        return None
+    from app.telemetry import Traces
+
+    return Traces(settings.otel_exporter_otlp_endpoint)
+
+
+def _events(
+    unit_of_work: UnitOfWorkFactory, hub: Hub, clock: SystemClock, metrics: "Metrics | None"
+) -> GenerationEvents:
+    if metrics is None:
+        return GenerationEvents(unit_of_work, hub, clock)
+    from app.metrics import CountedEvents
+
+    return CountedEvents(unit_of_work, hub, clock, metrics)
+
+
+def _call_limits(settings: Settings) -> CallLimits:
+    return CallLimits(
+        timeout_s=settings.provider_timeout_seconds,
+        timeouts_s={kind: float(seconds) for kind, seconds in settings.provider_timeouts.items()},
+        repeats_unknown=settings.repeat_unknown_calls,
+    )
+
+
+def _work_limits(settings: Settings) -> WorkLimits:
+    return WorkLimits(
+        slots=settings.worker_slots,
+        community_slots=settings.community_slots,
+        concurrency=settings.provider_concurrency,
+        starts_per_minute=settings.provider_starts_per_minute,
+        providers=settings.worker_providers,
+        poll_s=POLL_S,
+        offline_poll_s=POLL_S if settings.is_postgres else EMBEDDED_OFFLINE_POLL_S,
     )
 
 
@@ -185,6 +277,7 @@ def _object_store(settings: Settings, clock: SystemClock) -> ObjectStore:
             access_key_id=key_id.get_secret_value(),
             secret_access_key=secret.get_secret_value(),
             endpoint_url=settings.storage_endpoint_url,
+            public_endpoint_url=settings.storage_public_endpoint_url,
             public_url_prefix=settings.storage_public_url_prefix,
             addressing_style=style,
             url_ttl_s=settings.storage_url_ttl_seconds,
@@ -193,13 +286,14 @@ def _object_store(settings: Settings, clock: SystemClock) -> ObjectStore:
     )
 
 
-def _access(settings: Settings, outbound: Outbound, vault: AesVault) -> ProviderAccess:
+def _access(settings: Settings, outbound: Outbound, vault: AesVault, watches: Sequence[Watch]) -> ProviderAccess:
     """Every provider by the server's own settings, and the way to those of profiles."""
-    registry = Registry(
-        outbound, float(settings.provider_timeout_seconds), OfflineProvider(allow_crash=settings.offline_crash)
-    )
-    own = {kind: registry.provider(kind, _own_access(settings, kind)) for kind in ProviderKind}
-    return ProviderAccess(own, registry.provider, vault)
+    limits = _call_limits(settings)
+    offline = OfflineProvider(allow_crash=settings.offline_crash)
+    registry = Registry(outbound, limits.timeout_s, offline, limits.timeouts_s)
+    connect = watched(registry.provider, watches)
+    own = {kind: connect(kind, _own_access(settings, kind)) for kind in ProviderKind}
+    return ProviderAccess(own, connect, vault)
 
 
 def _own_access(settings: Settings, kind: ProviderKind) -> Access:

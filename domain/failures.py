@@ -46,7 +46,7 @@ MESSAGES = {
     FailureCode.BAD_RESPONSE: "The provider's answer was not a readable picture.",
     FailureCode.REFERENCE_UNREADABLE: "A reference image can't be read. Upload it again.",
     FailureCode.STORAGE_UNAVAILABLE: "The picture could not be stored.",
-    FailureCode.UNKNOWN_CHARGED: "The server stopped during the call; the provider may have charged for it.",
+    FailureCode.UNKNOWN_CHARGED: "The worker stopped during the call; the provider may have charged for it.",
     FailureCode.INTERNAL: "Something went wrong on the server.",
 }
 """What a user is told when an adapter has nothing more precise to say. Never a provider's own text."""

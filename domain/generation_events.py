@@ -1,4 +1,4 @@
-"""The events of generations: recording them in order, and following them live."""
+"""The events of generations: recording them in order, ending with the outcome, and following them live."""
 
 import logging
 from collections.abc import AsyncGenerator, Sequence
@@ -7,11 +7,18 @@ from datetime import datetime
 from uuid import UUID
 
 from domain.errors import InvalidInput
-from domain.failures import GenerationFailure
+from domain.failures import FailureCode, GenerationFailure, failure
 from domain.generations import (
+    CANCELLED,
+    STARTED,
+    SUCCEEDED,
+    Attempt,
     EventDraft,
     Generation,
     GenerationEvent,
+    GenerationState,
+    PictureSettled,
+    cancelled_stage,
     cost_of,
     final_stage,
     final_state,
@@ -35,13 +42,22 @@ class GenerationEvents:
         self._clock = clock
 
     async def tell(self, generation: Generation, draft: EventDraft, image: Image | None = None) -> None:
-        """Record one step, with the library image it brought. Of what has ended nothing is told; its image is kept."""
-        async with self._unit_of_work() as work:
-            if image:
-                await _add(work, image, self._clock.now())
-            event = await work.generations.append(generation.id, self._clock.now(), draft)
-            await work.commit()
-        self._publish(event)
+        """Record one step, with the library image it brought. Of what has ended nothing is told.
+
+        The image of what was broken off is kept, for it was paid for; that of what was cancelled nobody wants. What
+        another worker has told of a picture stays its last word.
+        """
+        try:
+            async with self._unit_of_work() as work:
+                if image:
+                    await _add(work, image, self._clock.now())
+                event = await work.generations.append(generation.id, self._clock.now(), draft)
+                if event is None and image and await _is_cancelled(work, generation):
+                    return
+                await work.commit()
+        except PictureSettled:
+            return
+        self.publish(generation, event)
 
     async def end(self, generation: Generation, unprepared: Sequence[GenerationFailure] = ()) -> None:
         """Record the outcome: the images that were made, the failures, the cost, and the portrait when asked for."""
@@ -60,19 +76,47 @@ class GenerationEvents:
                 final_stage(state, made, generation.options.n),
                 failure=unprepared[0] if unprepared else None,
             )
-            attempts = await work.generations.attempts_of([generation.id])
+            attempts = await _given_up(work, generation, FailureCode.UNKNOWN_CHARGED, now)
             event = await work.generations.finish(generation.id, now, draft, failures, cost_of(attempts, generation))
-            if event and images:
+            if event is None:
+                return
+            if images:
                 await _show(work, generation, images[0], now)
-            if event:
-                await settle(work, generation, made, spent(attempts, generation), now)
+            await settle(work, generation, made, spent(attempts, generation), now)
             await work.commit()
-        self._publish(event)
+        self.publish(generation, event)
 
-    def _publish(self, event: GenerationEvent | None) -> None:
+    async def cancel(self, generation: Generation) -> None:
+        """End it because nobody wants it any more; does nothing when it has ended.
+
+        The images that are there stay. Calls that are under way count as paid for, unless they are free.
+        """
+        now = self._clock.now()
+        async with self._unit_of_work() as work:
+            # Locked before anything is read: a call that begins beside this is seen here, or never made.
+            await work.generations.load(generation.id, for_update=True)
+            outcomes = await work.generations.outcomes(generation.id)
+            attempts = await _given_up(work, generation, CANCELLED, now)
+            settled = {event.index for event in outcomes}
+            made = sum(event.image_id is not None for event in outcomes)
+            lost = [
+                failure(FailureCode.UNKNOWN_CHARGED, _PAID_IN_VAIN, is_charged=True).at(index)
+                for index in sorted(_paid(attempts) - settled)
+            ]
+            failures = [*(event.failure for event in outcomes if event.failure), *lost]
+            draft = EventDraft(GenerationState.CANCELLED, cancelled_stage(made, generation.options.n, len(lost)))
+            event = await work.generations.finish(generation.id, now, draft, failures, cost_of(attempts, generation))
+            if event is None:
+                return
+            await settle(work, generation, made, spent(attempts, generation), now)
+            await work.commit()
+        self.publish(generation, event)
+
+    def publish(self, generation: Generation, event: GenerationEvent | None) -> None:
+        """Hand an event on, once its row is committed."""
         if event is None:
             return
-        self._bus.publish(event)
+        self._bus.publish(event, generation.owner_id)
         _log.info(
             "generation",
             extra={
@@ -103,6 +147,40 @@ class GenerationEvents:
                 yield event
         finally:
             await events.aclose()
+
+    async def follow_all(self, viewer: Viewer) -> AsyncGenerator[GenerationEvent, None]:
+        """Every event from now on of all the viewer's generations, those too that are yet to be asked for."""
+        events = self._bus.follow_all(viewer.id)
+        try:
+            async for event in events:
+                yield event
+        finally:
+            await events.aclose()
+
+
+_PAID_IN_VAIN = "Cancelled after the provider was asked; it may have charged for this picture."
+
+
+async def _given_up(work: UnitOfWork, generation: Generation, outcome: str, now: datetime) -> list[Attempt]:
+    """Every call of the generation's; those that are under way get this outcome, for nobody waits for them any more."""
+    attempts = []
+    for attempt in await work.generations.attempts_of([generation.id]):
+        ended = attempt
+        if attempt.outcome == STARTED:
+            is_free = generation.routes[attempt.route].is_free
+            ended = replace(attempt, outcome=outcome, finished_at=now, is_charged=not is_free)
+            await work.generations.finish_attempt(ended)
+        attempts.append(ended)
+    return attempts
+
+
+def _paid(attempts: Sequence[Attempt]) -> set[int]:
+    return {attempt.index for attempt in attempts if attempt.is_charged or attempt.outcome == SUCCEEDED}
+
+
+async def _is_cancelled(work: UnitOfWork, generation: Generation) -> bool:
+    now = await work.generations.load(generation.id)
+    return now is not None and now.state is GenerationState.CANCELLED
 
 
 async def _add(work: UnitOfWork, image: Image, now: datetime) -> None:

@@ -22,7 +22,7 @@ from domain.images import Image, ImageSource, Recipe, shown_filename
 from domain.picture_store import MADE_LIMITS, PictureStore
 from domain.pictures import Picture
 from domain.ports import Clock
-from domain.provider_calls import PictureNotMade, ProviderCalls, Receipt, staging
+from domain.provider_calls import GenerationOver, PictureNotMade, ProviderCalls, Receipt, staging
 from domain.repositories import UnitOfWorkFactory
 
 REFERENCE_SIDE_PX = 2048
@@ -74,6 +74,8 @@ class GenerationJobs:
             if await self._is_last(generation, index):
                 await self._tell_state(generation, GenerationState.STORING)
             await self._keep(generation, index, receipt)
+        except GenerationOver:
+            return
         except PictureNotMade as not_made:
             why = not_made.why
         except StoreUnavailable:
@@ -94,6 +96,13 @@ class GenerationJobs:
         generation = await self._running(id)
         if generation is not None:
             await self._end(generation, failure(FailureCode.INTERNAL, is_charged=True))
+
+    async def clean_up(self, id: UUID) -> None:
+        """Remove what only the work on a generation needed, once it has ended: while it runs another worker may need it."""
+        async with self._unit_of_work(read_only=True) as work:
+            generation = await work.generations.load(id)
+        if generation is not None and generation.state.is_terminal:
+            await self._pictures.discard_folder(f"{staging(generation)}/")
 
     async def _end(self, generation: Generation, *unprepared: GenerationFailure) -> None:
         """Record the outcome, and remove what only the work needed: copies of people's photos above all."""

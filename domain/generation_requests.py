@@ -1,17 +1,21 @@
-"""Asking for pictures: what is checked, rendered and put in line. The work itself is in `generation_jobs`."""
+"""Asking for pictures, no longer wanting them, and asking again: what is checked, rendered and put in line.
+
+The work itself is in `generation_jobs`.
+"""
 
 import asyncio
-import logging
+import hashlib
 from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid4
 
 from domain import costs
 from domain.costs import CostBasis
 from domain.errors import Conflict, DomainError, InvalidInput
+from domain.generation_events import GenerationEvents
 from domain.generations import STAGES, EventDraft, Generation, GenerationState, IdempotencyKeyTaken
 from domain.identities import Identity, Readiness, readiness
 from domain.images import Image
-from domain.ports import Clock, ObjectStore
+from domain.ports import Clock, Jobs, ObjectStore
 from domain.prompts import PromptType, rendered_for
 from domain.quotas import reserve, shortfalls
 from domain.reference_images import ReferenceImage
@@ -19,9 +23,7 @@ from domain.repositories import UnitOfWork, UnitOfWorkFactory
 from domain.routes import Routes
 from domain.tags import checked_tags
 from domain.users import User, Viewer
-from domain.wishes import GenerateImage, inheriting, naming, without_what_is_gone
-
-_log = logging.getLogger(__name__)
+from domain.wishes import GenerateImage, check_key, inheriting, naming, without_what_is_gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +70,20 @@ NO_PRICE = costs.IN_WORDS[CostBasis.ASSUMED]
 class GenerationRequests:
     """Asking for pictures: everything that can be known beforehand is checked before anything is paid for."""
 
-    def __init__(self, unit_of_work: UnitOfWorkFactory, routes: Routes, objects: ObjectStore, clock: Clock) -> None:
+    def __init__(
+        self,
+        unit_of_work: UnitOfWorkFactory,
+        routes: Routes,
+        objects: ObjectStore,
+        events: GenerationEvents,
+        jobs: Jobs,
+        clock: Clock,
+    ) -> None:
         self._unit_of_work = unit_of_work
         self._routes = routes
         self._objects = objects
+        self._events = events
+        self._jobs = jobs
         self._clock = clock
 
     async def ask(self, viewer: Viewer, wish: GenerateImage) -> Generation:
@@ -82,12 +94,43 @@ class GenerationRequests:
         """
         wish.check()
         async with self._unit_of_work(read_only=True) as work:
-            before = await self._asked_before(work, viewer, wish)
+            before = await _asked_before(work, viewer, wish.idempotency_key, wish.fingerprint())
             if before:
                 return before
             prepared = await self._prepared(work, viewer, wish)
         await self._check_readable(prepared.subject.references)
-        return await self._enqueue(viewer, wish, prepared.generation)
+        return await self._enqueue(viewer, prepared.generation)
+
+    async def cancel(self, viewer: Viewer, id: UUID) -> Generation:
+        """End a generation that nobody wants any more, at whatever stage; one that has ended stays as it is.
+
+        What runs is stopped within a second or so; what was paid for by then is told. Raises NotFound.
+        """
+        async with self._unit_of_work(read_only=True) as work:
+            generation = await work.generations.get(viewer.scope, id)
+        await self._events.cancel(generation)
+        # Only now: a job that is taken meanwhile finds that there is nothing more to do.
+        await self._jobs.cancel(id)
+        async with self._unit_of_work(read_only=True) as work:
+            return await work.generations.get(viewer.scope, id)
+
+    async def retry(self, viewer: Viewer, id: UUID, idempotency_key: str | None = None) -> Generation:
+        """Put a new generation in line for the pictures that an earlier one didn't bring, as that one asked for them.
+
+        Raises NotFound, InvalidInput, Conflict, Forbidden, UnsupportedByModel, ProviderUnusable, QuotaExceeded,
+        StoreUnavailable.
+        """
+        check_key(idempotency_key)
+        async with self._unit_of_work(read_only=True) as work:
+            before = await work.generations.get(viewer.scope, id)
+            fingerprint = hashlib.sha256(f"again {before.id}".encode()).hexdigest()
+            asked = await _asked_before(work, viewer, idempotency_key, fingerprint)
+            if asked:
+                return asked
+            generation, references = await self._again(work, viewer, before)
+        await self._check_readable(references)
+        generation = replace(generation, idempotency_key=idempotency_key, input_hash=fingerprint)
+        return await self._enqueue(viewer, generation)
 
     async def estimate(self, viewer: Viewer, wish: GenerateImage) -> GenerationEstimate:
         """What asking for it would cost and meet with; nothing is put in line, and nothing raised but told."""
@@ -112,8 +155,8 @@ class GenerationRequests:
         wish = await without_what_is_gone(work, viewer, asked, inheriting(viewer, named, parent))
         if wish.save_to_identity and wish.identity_id is None:
             raise InvalidInput("There is no identity to save to: give identityId", "saveToIdentity")
-        subject = await self._subject(work, viewer, wish)
-        await _check_step(work, viewer, wish, subject)
+        subject = await self._subject(work, viewer, wish.identity_id)
+        await _check_step(work, viewer, wish.step_id, subject)
         text = _repeated(asked, parent) or await self._text(work, wish, subject)
         chosen = await self._routes.chosen(work, viewer, asked, wish, profiles, text.prompt, len(subject.references))
         first, *fallbacks = chosen.routes
@@ -151,18 +194,53 @@ class GenerationRequests:
         )
         return _Prepared(generation, subject, chosen.passed_over)
 
-    async def _asked_before(self, work: UnitOfWork, viewer: Viewer, wish: GenerateImage) -> Generation | None:
-        if wish.idempotency_key is None:
-            return None
-        before = await work.generations.of_key(viewer.id, wish.idempotency_key)
-        if before and before.input_hash != wish.fingerprint():
-            raise Conflict("This idempotency key was used before with another input")
-        return before
+    async def _again(
+        self, work: UnitOfWork, viewer: Viewer, before: Generation
+    ) -> tuple[Generation, tuple[ReferenceImage, ...]]:
+        if not before.state.is_terminal:
+            raise Conflict("That generation is still running: cancel it, or wait for its end")
+        made = sum(event.image_id is not None for event in await work.generations.outcomes(before.id))
+        if made >= before.options.n:
+            raise Conflict("Every picture of that generation was made: ask for others with parentImageId")
+        if before.identity is not None and before.identity_id is None:
+            raise Conflict("The identity of that generation is gone: ask anew")
+        owner = await work.users.acted_for(viewer, before.owner_id)
+        subject = await self._subject(work, viewer, before.identity_id) if before.identity_id else _Subject(owner)
+        # The portrait and the background that came with the earlier one aren't replaced by what was missing beside them.
+        is_shown = before.state is GenerationState.SUCCEEDED
+        step_id = None if is_shown else before.step_id
+        await _check_step(work, viewer, step_id, subject)
+        missing = before.options.n - made
+        wanted = [replace(route, options=replace(route.options, n=missing)) for route in before.routes]
+        first, *fallbacks = await self._routes.again(work, viewer, wanted, before.prompt, len(subject.references))
+        again = replace(
+            before,
+            id=uuid4(),
+            requested_by_id=viewer.id,
+            provider=first.provider,
+            model=first.model,
+            options=first.options,
+            profile_id=first.profile_id,
+            price=first.price,
+            fallbacks=tuple(fallbacks),
+            save_to_identity=before.save_to_identity and not is_shown,
+            step_id=step_id,
+            state=GenerationState.QUEUED,
+            event_seq=0,
+            references=(),
+            failures=(),
+            expected_s=await work.generations.typical_seconds(first.provider, first.model),
+            actual_cost=None,
+            created_at=self._clock.now(),
+            finished_at=None,
+            retry_of_id=before.id,
+        )
+        return again, subject.references
 
-    async def _subject(self, work: UnitOfWork, viewer: Viewer, wish: GenerateImage) -> _Subject:
-        if wish.identity_id is None:
+    async def _subject(self, work: UnitOfWork, viewer: Viewer, identity_id: UUID | None) -> _Subject:
+        if identity_id is None:
             return _Subject(viewer.user)
-        identity = await work.identities.get(viewer.scope, wish.identity_id)
+        identity = await work.identities.get(viewer.scope, identity_id)
         # The owner follows from the identity, so nobody's face can get onto somebody else's identity.
         owner = await work.users.acted_for(viewer, identity.user_id)
         slots = await work.reference_images.of_users([owner.id])
@@ -188,38 +266,43 @@ class GenerationRequests:
                 message = f"Reference image {reference.order} can't be read. Upload it again."
                 raise InvalidInput(message, "identityId")
 
-    async def _enqueue(self, viewer: Viewer, wish: GenerateImage, generation: Generation) -> Generation:
+    async def _enqueue(self, viewer: Viewer, generation: Generation) -> Generation:
         try:
             async with self._unit_of_work() as work:
+                allowance = await work.usage.allowance(generation.community_id, [generation.requested_by_id])
                 await work.generations.add(generation)
                 queued = EventDraft(GenerationState.QUEUED, STAGES[GenerationState.QUEUED])
-                await work.generations.append(generation.id, generation.created_at, queued)
-                await work.jobs.enqueue_generation(generation)
-                await reserve(work, generation, generation.created_at)
+                event = await work.generations.append(generation.id, generation.created_at, queued)
+                await work.jobs.enqueue_generation(generation, allowance.priority)
+                await reserve(work, generation, allowance, generation.created_at)
                 await work.commit()
         except IdempotencyKeyTaken:
-            # Another call with this key was faster: asked again, its generation is the answer.
-            return await self.ask(viewer, wish)
-        # Nobody can follow yet, so the first event need not be published.
-        _log.info(
-            "generation",
-            extra={
-                "generation_id": str(generation.id),
-                "seq": 1,
-                "state": generation.state.value,
-                "provider": generation.provider.value,
-                "model": generation.model,
-                "pictures": generation.options.n,
-            },
-        )
+            # Another call with this key was faster: its generation is the answer.
+            async with self._unit_of_work(read_only=True) as work:
+                before = await _asked_before(work, viewer, generation.idempotency_key, generation.input_hash)
+            if before is None:
+                raise
+            return before
+        self._events.publish(generation, event)
         return replace(generation, event_seq=1)
 
 
-async def _check_step(work: UnitOfWork, viewer: Viewer, wish: GenerateImage, subject: _Subject) -> None:
-    if wish.step_id is None:
+async def _asked_before(
+    work: UnitOfWork, viewer: Viewer, idempotency_key: str | None, fingerprint: str
+) -> Generation | None:
+    if idempotency_key is None:
+        return None
+    before = await work.generations.of_key(viewer.id, idempotency_key)
+    if before and before.input_hash != fingerprint:
+        raise Conflict("This idempotency key was used before with another input")
+    return before
+
+
+async def _check_step(work: UnitOfWork, viewer: Viewer, step_id: UUID | None, subject: _Subject) -> None:
+    if step_id is None:
         return
     viewer.require_admin("wizards")
-    await work.wizards.get_step(viewer.user.community_id, wish.step_id)
+    await work.wizards.get_step(viewer.user.community_id, step_id)
     if subject.owner.id != viewer.id:
         # The whole community will see it; to show somebody's face to all is theirs to allow.
         raise InvalidInput("A step's background shows an identity of your own, or none", "stepId")

@@ -77,7 +77,8 @@ class Generation:
     """One request for pictures. `prompt` is what the provider is told; `identity` is a snapshot for the recipe.
 
     `tags` are those that the images get, `step_id` the step whose background the first one becomes. Provider, model,
-    options, profile and `price` (of one picture) are those of the first route. A profile may be gone by now.
+    options, profile and `price` (of one picture) are those of the first route. A profile may be gone by now. `retry_of_id`
+    is the generation that was asked for again with this one.
     """
 
     id: UUID
@@ -110,6 +111,7 @@ class Generation:
     profile_id: UUID | None = None
     price: Cost | None = None
     fallbacks: tuple[Route, ...] = ()
+    retry_of_id: UUID | None = None
 
     @property
     def routes(self) -> tuple[Route, ...]:
@@ -172,10 +174,10 @@ class EventDraft:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One call to a provider, recorded before and after. `outcome` is STARTED, SUCCEEDED or a FailureCode.
+    """One call to a provider, recorded before and after. `outcome` is STARTED, SUCCEEDED, CANCELLED or a FailureCode.
 
-    `is_charged` means that the provider may have taken money for a call that failed. `route` counts from 0. `detail` is
-    what the provider said on failure, redacted: for admins.
+    `is_charged` means that the provider may have taken money for a call that failed. `route` counts from 0.
+    `detail` is what the provider said on failure, redacted: for admins.
     """
 
     id: UUID
@@ -197,6 +199,7 @@ class Attempt:
 
 STARTED = "STARTED"
 SUCCEEDED = "SUCCEEDED"
+CANCELLED = "CANCELLED"
 
 
 def final_state(images: int, failures: Sequence[GenerationFailure]) -> GenerationState:
@@ -213,6 +216,13 @@ def final_stage(state: GenerationState, images: int, requested: int) -> str:
     if state is GenerationState.SUCCEEDED and images < requested:
         return f"Done: {images} of {requested} pictures"
     return STAGES[state]
+
+
+def cancelled_stage(images: int, requested: int, lost: int) -> str:
+    """The last words of a generation that was cancelled: what is there, and what was paid for all the same."""
+    there = f": {images} of {requested} pictures" if images else ""
+    paid = f"; {lost} {'more ' if images else ''}may have been charged" if lost else ""
+    return f"{STAGES[GenerationState.CANCELLED]}{there}{paid}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +246,9 @@ class RetryPolicy:
 
 
 def cost_of(attempts: Sequence[Attempt], generation: Generation) -> Cost | None:
-    """What the calls cost, as it is counted; None when no provider's price was to be had for any of them."""
-    return spent(attempts, generation) if any(attempt.cost for attempt in attempts) else None
+    """What the calls cost, as it is counted; None when no price was to be had for any of them, told or expected."""
+    prices = (attempt.cost or (attempt.is_charged and generation.routes[attempt.route].price) for attempt in attempts)
+    return spent(attempts, generation) if any(prices) else None
 
 
 def spent(attempts: Sequence[Attempt], generation: Generation) -> Cost:
@@ -247,5 +258,19 @@ def spent(attempts: Sequence[Attempt], generation: Generation) -> Cost:
     return total(costs) or Cost(0, CostBasis.REPORTED)
 
 
+@dataclass(frozen=True, slots=True)
+class RunningGeneration:
+    """How far a generation has come that has not ended, or did so shortly after it began."""
+
+    id: UUID
+    owner_id: UUID
+    event_seq: int
+    has_ended: bool = False
+
+
 class IdempotencyKeyTaken(Exception):
     """The requester has used the idempotency key before; raised by the repository."""
+
+
+class PictureSettled(Exception):
+    """What became of the picture is on record, told by another worker; raised by the repository."""

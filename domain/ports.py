@@ -100,18 +100,27 @@ class Vault(Protocol):
 class EventBus(Protocol):
     """Hands the events of generations to whoever follows them. The stored rows are the truth; this only hurries."""
 
-    def publish(self, event: "GenerationEvent") -> None:
-        """Wake the followers of a generation, after the event's row was committed."""
+    def publish(self, event: "GenerationEvent", owner_id: UUID) -> None:
+        """Wake who follows the generation, or all of its owner's, after the event's row was committed."""
 
     def follow(self, generation_id: UUID, after: int) -> AsyncGenerator["GenerationEvent", None]:
         """Every event numbered above `after`, each once and in order; ends after the terminal one."""
 
+    def follow_all(self, owner_id: UUID) -> AsyncGenerator["GenerationEvent", None]:
+        """Every event from now on of all the owner's generations, each once, in order for each; ends never."""
 
-class JobMonitor(Protocol):
-    """What the job engine knows of jobs."""
+
+class Jobs(Protocol):
+    """What the job engine knows of jobs, and what it is told of them."""
 
     async def unfinished(self, generation_ids: Sequence[UUID]) -> set[UUID]:
         """Those of the generations whose job waits, runs, or will be taken up again."""
+
+    async def cancel(self, generation_id: UUID) -> None:
+        """Take the job out of the line, or stop it within a second or so, wherever it runs."""
+
+    async def forget(self, ended_before: datetime) -> int:
+        """Drop what is known of jobs that ended before the moment. Returns how many there were."""
 
 
 class PasswordHasher(Protocol):

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -28,6 +28,7 @@ from domain.providers import (
     PictureRequest,
     PreviewArrived,
     ProviderEvent,
+    ProviderKind,
     Reference,
 )
 from domain.repositories import UnitOfWork, UnitOfWorkFactory
@@ -44,6 +45,10 @@ PROFILE_GONE = "The connection profile is gone."
 
 Answer = TypeVar("Answer")
 Previews = asyncio.Queue[PreviewArrived]
+
+
+class GenerationOver(Exception):
+    """The generation ended before the call began: nobody wants the picture any more."""
 
 
 class PictureNotMade(Exception):
@@ -87,12 +92,22 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """How long and how often a provider is asked, and how long a store that is slow or away is waited for."""
+    """How long and how often a provider is asked, and how long a store that is slow or away is waited for.
+
+    `timeouts_s` has the providers that have another time than `timeout_s`. `repeats_unknown` allows to make a call once
+    more whose outcome nobody knows, though it may have been paid for.
+    """
 
     timeout_s: float = 300.0
+    timeouts_s: Mapping[ProviderKind, float] = field(default_factory=dict)
+    repeats_unknown: bool = False
     calls: RetryPolicy = field(default_factory=RetryPolicy)
     previews_s: float = 5.0
     storing: RetryPolicy = field(default_factory=lambda: RetryPolicy(max_attempts=8, max_pause_s=30.0))
+
+    def timeout_of(self, provider: ProviderKind) -> float:
+        """How long one call to the provider may take, in seconds."""
+        return self.timeouts_s.get(provider, self.timeout_s)
 
 
 def staging(generation: Generation) -> str:
@@ -124,7 +139,7 @@ class ProviderCalls:
     async def paid_for(self, generation: Generation, index: int) -> Receipt:
         """The receipt of a picture whose bytes are staged, calling the provider unless an earlier call's are there.
 
-        Raises PictureNotMade, StoreUnavailable.
+        Raises PictureNotMade, GenerationOver, StoreUnavailable.
         """
         receipt = await self._staged(generation, index)
         attempts = await self._attempts_so_far(generation, index, receipt)
@@ -142,20 +157,19 @@ class ProviderCalls:
         async with self._unit_of_work(read_only=True) as work:
             every = await work.generations.attempts_of([generation.id])
         attempts = [attempt for attempt in every if attempt.index == index]
-        return [await self._ended(attempt, receipt) for attempt in attempts]
+        return [await self._ended(generation, attempt, receipt) for attempt in attempts]
 
-    async def _ended(self, attempt: Attempt, receipt: Receipt | None) -> Attempt:
+    async def _ended(self, generation: Generation, attempt: Attempt, receipt: Receipt | None) -> Attempt:
         if attempt.outcome != STARTED:
             return attempt
-        ended = _closed(attempt, receipt, self._clock.now())
+        ended = _closed(attempt, receipt, self._clock.now(), is_free=generation.routes[attempt.route].is_free)
         async with self._unit_of_work() as work:
             await work.generations.finish_attempt(ended)
             await work.commit()
         return ended
 
     async def _call(self, generation: Generation, index: int, attempts: Sequence[Attempt]) -> Receipt:
-        if sum(attempt.outcome == FailureCode.UNKNOWN_CHARGED for attempt in attempts) > MAX_REPEATED_CALLS:
-            raise PictureNotMade(failure(FailureCode.UNKNOWN_CHARGED, is_charged=True))
+        await self._check_may_repeat(generation, attempts)
         references = await self._references(generation)
         made = list(attempts)
         route = made[-1].route if made else 0
@@ -169,6 +183,20 @@ class ProviderCalls:
                 return outcome
             made.append(attempt)
             route = await self._next_route(generation, outcome, made)
+
+    async def _check_may_repeat(self, generation: Generation, attempts: Sequence[Attempt]) -> None:
+        """A call whose outcome is unknown is made once more where that costs nothing or is allowed, and never unsaid."""
+        unknown = [attempt for attempt in attempts if attempt.outcome == FailureCode.UNKNOWN_CHARGED]
+        if not unknown:
+            return
+        may_repeat = self._limits.repeats_unknown or not any(attempt.is_charged for attempt in unknown)
+        if not may_repeat or len(unknown) > MAX_REPEATED_CALLS:
+            is_charged = any(attempt.is_charged for attempt in unknown)
+            message = None if is_charged else "The worker stopped during the call, more than once."
+            raise PictureNotMade(failure(FailureCode.UNKNOWN_CHARGED, message, is_charged=is_charged))
+        if attempts[-1] is unknown[-1]:
+            stage = "The worker stopped during the call. Asking the provider again."
+            await self._events.tell(generation, EventDraft(index=attempts[-1].index, stage=stage))
 
     async def _next_route(self, generation: Generation, why: GenerationFailure, made: Sequence[Attempt]) -> int:
         """By which route to call next: another one at once, or the same after a pause. Raises PictureNotMade."""
@@ -218,6 +246,10 @@ class ProviderCalls:
             profile_id=asked.profile_id,
         )
         async with self._unit_of_work() as work:
+            # Locked: who ends the generation beside this knows of the call, or it is never made.
+            locked = await work.generations.load(generation.id, for_update=True)
+            if locked is None or locked.state.is_terminal:
+                raise GenerationOver
             await work.generations.add_attempt(attempt)
             profile = await self._profile(work, generation, attempt)
             await work.commit()
@@ -228,7 +260,7 @@ class ProviderCalls:
         if isinstance(event, PictureArrived):
             receipt = Receipt(event.revised_prompt, event.request_id, cost, now, route)
             outcome = await self._stage(generation, request.index, event.data, receipt)
-            ended = _closed(attempt, receipt, now)
+            ended = _closed(attempt, receipt, now, is_free=asked.is_free)
         else:
             outcome = event.failure
             ended = replace(
@@ -258,17 +290,22 @@ class ProviderCalls:
             if problem:
                 return PictureFailed(failure(FailureCode.INVALID_KEY, problem))
         async with self._access.lend(route.provider, profile) as provider:
-            return await self._heard(generation, request, provider.generate(request))
+            timeout_s = self._limits.timeout_of(route.provider)
+            return await self._heard(generation, request, provider.generate(request), timeout_s)
 
     async def _heard(
-        self, generation: Generation, request: PictureRequest, events: AsyncGenerator[ProviderEvent, None]
+        self,
+        generation: Generation,
+        request: PictureRequest,
+        events: AsyncGenerator[ProviderEvent, None],
+        timeout_s: float,
     ) -> PictureArrived | PictureFailed:
         """What a call ends with. An adapter that breaks its promises is an internal failure, not a crash."""
         try:
             # Shown beside the call: a slow store must not use up the time that the provider has.
             async with (
                 self._showing(generation, request.index) as previews,
-                asyncio.timeout(self._limits.timeout_s),
+                asyncio.timeout(timeout_s),
                 aclosing(events),
             ):
                 answer = await _listen(events, previews)
@@ -289,8 +326,10 @@ class ProviderCalls:
         try:
             yield previews
         finally:
+            # Not wait_for: before Python 3.12 it may swallow a cancellation.
             with suppress(TimeoutError):
-                await asyncio.wait_for(previews.join(), self._limits.previews_s)
+                async with asyncio.timeout(self._limits.previews_s):
+                    await previews.join()
             showing.cancel()
             await asyncio.wait([showing])
 
@@ -349,10 +388,10 @@ async def _listen(events: AsyncGenerator[ProviderEvent, None], previews: Preview
     return PictureFailed(failure(FailureCode.EMPTY_RESULT, is_charged=True))
 
 
-def _closed(attempt: Attempt, receipt: Receipt | None, now: datetime) -> Attempt:
+def _closed(attempt: Attempt, receipt: Receipt | None, now: datetime, *, is_free: bool) -> Attempt:
     """The call's record with its outcome; without a receipt nobody knows what came of it."""
     if receipt is None:
-        return replace(attempt, outcome=FailureCode.UNKNOWN_CHARGED.value, finished_at=now, is_charged=True)
+        return replace(attempt, outcome=FailureCode.UNKNOWN_CHARGED.value, finished_at=now, is_charged=not is_free)
     return replace(
         attempt,
         outcome=SUCCEEDED,

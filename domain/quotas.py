@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from domain.users import Community, User, Viewer
 
 MAX_PLANS = 100
+MAX_PRIORITY = 10
 MAX_AMOUNT = 2_147_483_647
 """What GraphQL's Int holds; in micro-USD a little over 2,147 dollars a month."""
 _AMOUNTS = f"A limit must be between 0 and {MAX_AMOUNT:,}"
@@ -63,13 +64,17 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A set of limits; what it doesn't limit is free. Without a community it is the operator's, for any community."""
+    """A set of limits; what it doesn't limit is free. Without a community it is the operator's, for any community.
+
+    `priority`, 1 to 10, is how many times the places of a busy provider its communities get, against one without a plan.
+    """
 
     id: UUID
     community_id: UUID | None
     name: str
     limits: tuple[Limit, ...]
     created_at: datetime
+    priority: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +156,7 @@ class Allowance:
 
     time_zone: str = "UTC"
     limits: Mapping[Measure, int] = field(default_factory=dict)
+    priority: int = 1
 
 
 def period_of(now: datetime, time_zone: str) -> str:
@@ -164,12 +170,11 @@ def resets_at(now: datetime, time_zone: str) -> datetime:
     return datetime(local.year + local.month // 12, local.month % 12 + 1, 1, tzinfo=local.tzinfo)
 
 
-async def reserve(work: UnitOfWork, generation: Generation, now: datetime) -> None:
+async def reserve(work: UnitOfWork, generation: Generation, allowance: Allowance, now: datetime) -> None:
     """Reserve what a generation may use, for its community and for who asked. Raises QuotaExceeded.
 
     Last in its transaction: from here to the commit every other request of the community waits.
     """
-    allowance = await work.usage.allowance(generation.community_id, [generation.requested_by_id])
     for event in _reservations(generation, allowance, now):
         for account in event.accounts:
             limit = allowance.limits.get(account.measure)
@@ -282,14 +287,23 @@ class Quotas:
             quotas = await _standing(work, [Account(*measure, period) for measure in measures], allowance, now)
         return {account.measure: quota for account, quota in quotas.items()}
 
-    async def create_plan(self, viewer: Viewer, name: str, limits: Sequence[Limit], *, for_all: bool = False) -> Plan:
+    async def create_plan(
+        self, viewer: Viewer, name: str, limits: Sequence[Limit], *, priority: int = 1, for_all: bool = False
+    ) -> Plan:
         """A new plan of the viewer's community, or, by an operator, for all communities.
 
         Raises Forbidden, InvalidInput, Conflict.
         """
         community_id = None if for_all else viewer.user.community_id
         _require_may_plan(viewer, community_id)
-        plan = Plan(uuid4(), community_id, checked_name(name), _checked_limits(limits), self._clock.now())
+        plan = Plan(
+            uuid4(),
+            community_id,
+            checked_name(name),
+            _checked_limits(limits),
+            self._clock.now(),
+            _checked_priority(priority),
+        )
         async with self._unit_of_work() as work:
             await work.users.community(viewer.user.community_id, for_update=True)
             if len(await work.plans.list(viewer.user.community_id)) >= MAX_PLANS:
@@ -299,9 +313,18 @@ class Quotas:
         return plan
 
     async def update_plan(
-        self, viewer: Viewer, id: UUID, *, name: str | None = None, limits: Sequence[Limit] | None = None
+        self,
+        viewer: Viewer,
+        id: UUID,
+        *,
+        name: str | None = None,
+        limits: Sequence[Limit] | None = None,
+        priority: int | None = None,
     ) -> Plan:
-        """Rename a plan, or give it other limits: they hold at once. Raises Forbidden, NotFound, InvalidInput."""
+        """Rename a plan, or give it other limits: they hold at once. Another priority holds for what is yet asked for.
+
+        Raises Forbidden, NotFound, InvalidInput.
+        """
         async with self._unit_of_work() as work:
             before = await work.plans.get(viewer.user.community_id, id, for_update=True)
             _require_may_plan(viewer, before.community_id)
@@ -309,6 +332,7 @@ class Quotas:
                 before,
                 name=before.name if name is None else checked_name(name),
                 limits=before.limits if limits is None else _checked_limits(limits),
+                priority=before.priority if priority is None else _checked_priority(priority),
             )
             await work.plans.update(after)
             await work.commit()
@@ -361,6 +385,12 @@ def _require_may_plan(viewer: Viewer, community_id: UUID | None) -> None:
     if community_id is None and not viewer.user.is_operator:
         raise Forbidden("Only the operator of this server may change plans for all communities")
     viewer.require_admin("plans and limits")
+
+
+def _checked_priority(priority: int) -> int:
+    if not 1 <= priority <= MAX_PRIORITY:
+        raise InvalidInput(f"A priority must be between 1 and {MAX_PRIORITY}", "priority")
+    return priority
 
 
 def _checked_limits(limits: Sequence[Limit]) -> tuple[Limit, ...]:

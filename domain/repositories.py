@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from domain.connection_profiles import ConnectionProfile
     from domain.costs import Cost
     from domain.failures import GenerationFailure
-    from domain.generations import Attempt, EventDraft, Generation, GenerationEvent, PinnedReference
+    from domain.generations import (
+        Attempt,
+        EventDraft,
+        Generation,
+        GenerationEvent,
+        PinnedReference,
+        RunningGeneration,
+    )
     from domain.identities import Identity
     from domain.images import Acceptance, Image, ImageList, ImageUses
     from domain.pages import Page, PageRequest
@@ -77,6 +84,9 @@ class UserRepository(Protocol):
 
     async def communities(self, ids: Sequence[UUID]) -> Sequence[Community]:
         """The communities asked for."""
+
+    async def community_ids(self) -> Sequence[UUID]:
+        """Every community: for sweeps alone."""
 
     async def community_named(self, name: str) -> Community | None:
         """The community with this name."""
@@ -274,7 +284,8 @@ class GenerationRepository(Protocol):
     async def append(self, id: UUID, at: datetime, draft: EventDraft) -> GenerationEvent | None:
         """Draw the next number and store the event, moving the state with it.
 
-        Returns None, and stores nothing, when the generation has ended or the state would go backwards.
+        Returns None, and stores nothing, when the generation has ended or the state would go backwards. Raises
+        PictureSettled when the draft is a picture's outcome and another one is there already.
         """
 
     async def pin_references(self, id: UUID, references: Sequence[PinnedReference]) -> None:
@@ -303,7 +314,7 @@ class GenerationRepository(Protocol):
         """Record that a call begins."""
 
     async def finish_attempt(self, attempt: Attempt) -> None:
-        """Record how a call ended."""
+        """Record how a call ended, unless that is on record."""
 
     async def attempts_of(self, generation_ids: Sequence[UUID]) -> Sequence[Attempt]:
         """Every call made for the generations, by index and number."""
@@ -316,6 +327,17 @@ class GenerationRepository(Protocol):
 
     async def running(self, created_before: datetime) -> Sequence[UUID]:
         """Generations of any community that have not ended, made before the moment: for sweeps alone."""
+
+    async def running_of(
+        self, owner_ids: Sequence[UUID], begun_after: datetime | None = None
+    ) -> Sequence[RunningGeneration]:
+        """The owners' generations that have not ended, and those made after the moment: for followers alone."""
+
+    async def ended(self, ids: Sequence[UUID], before: datetime) -> set[UUID]:
+        """Those of the ids whose generation ended before the moment, or isn't there: for sweeps alone."""
+
+    async def drop_previews(self, ids: Sequence[UUID]) -> None:
+        """Have the generations' events tell of no previews any more, before their objects are removed."""
 
 
 class ConnectionProfileRepository(Protocol):
@@ -408,7 +430,7 @@ class PlanRepository(Protocol):
         """One plan, of the community or of the operator's, locked until the unit of work ends when asked for."""
 
     async def update(self, plan: Plan) -> None:
-        """Store a plan's new name and limits."""
+        """Store a plan's new name, priority and limits."""
 
     async def delete(self, id: UUID) -> None:
         """Remove a plan. Raises Conflict when a community is on it."""
@@ -447,6 +469,9 @@ class UsageRepository(Protocol):
     async def unsettled(self, generation_id: UUID) -> Sequence[UsageEvent]:
         """The generation's reservations that were neither settled nor released, locked until the unit of work ends."""
 
+    async def held_by_ended(self, since: datetime, before: datetime) -> Sequence[UUID]:
+        """Generations that ended before the moment and still hold what they reserved after `since`: for sweeps alone."""
+
 
 class UnitOfWork(Protocol):
     """One short transaction. Rolled back unless committed; usable again after neither."""
@@ -478,5 +503,8 @@ class UnitOfWorkFactory(Protocol):
 class JobQueue(Protocol):
     """Durable jobs, put in line in the same transaction as the rows they work on."""
 
-    async def enqueue_generation(self, generation: Generation) -> None:
-        """Have a worker run the generation, once this unit of work is committed."""
+    async def enqueue_generation(self, generation: Generation, priority: int) -> None:
+        """Have a worker run the generation, once this unit of work is committed.
+
+        While the provider is busy its community gets `priority` times the places of one with a priority of 1.
+        """

@@ -24,6 +24,7 @@ from domain.providers import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     from domain.connection_profiles import ConnectionProfile
@@ -65,6 +66,11 @@ class Route:
     def assumed_price(self) -> Cost:
         """What a picture is taken to cost, as long as nobody says more."""
         return self.price or Cost(UNKNOWN_PRICE_MICRO_USD, CostBasis.ASSUMED)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether a call costs nothing, whatever comes of it."""
+        return self.price is not None and self.price.micro_usd == 0
 
 
 def falls_back(why: GenerationFailure) -> bool:
@@ -151,6 +157,32 @@ class Routes:
         return ChosenRoutes(
             tuple([await self._priced(work, viewer.user.community_id, route) for route in routes]), tuple(passed_over)
         )
+
+    async def again(
+        self, work: UnitOfWork, viewer: Viewer, before: Sequence[Route], prompt: str, references: int
+    ) -> tuple[Route, ...]:
+        """The routes of an earlier request, as far as they can still be taken.
+
+        Raises UnsupportedByModel, ProviderUnusable and InvalidInput when none can, for the first of them.
+        """
+        ids = [route.profile_id for route in before if route.profile_id]
+        found = {each.id: each for each in await work.connection_profiles.of_user_by_ids(viewer.id, ids)} if ids else {}
+        routes: list[Route] = []
+        problems: list[UnsupportedByModel | ProviderUnusable | InvalidInput] = []
+        for route in before:
+            profile = found.get(route.profile_id) if route.profile_id else None
+            if route.profile_id and (profile is None or profile.provider is not route.provider):
+                gone = "The connection profile of that generation is gone: ask anew with another"
+                problems.append(ProviderUnusable(gone, route.provider))
+                continue
+            try:
+                usable = self._usable(route.provider, route.model, profile)
+                routes.append(self._route(*usable, profile, route.options, prompt, references))
+            except (UnsupportedByModel, ProviderUnusable, InvalidInput) as error:
+                problems.append(error)
+        if not routes:
+            raise problems[0]
+        return tuple([await self._priced(work, viewer.user.community_id, route) for route in routes])
 
     async def _of_parent(
         self, work: UnitOfWork, viewer: Viewer, wish: GenerateImage, parent: Image | None

@@ -66,8 +66,8 @@ class GenerateImage:
         if self.options.size and (self.options.aspect_ratio or self.options.resolution):
             message = "Give size, or aspectRatio and resolution: they may contradict each other"
             problems.append(FieldProblem(("options", "size"), message))
-        if self.idempotency_key is not None and not 0 < len(self.idempotency_key) <= MAX_KEY_CHARS:
-            problems.append(FieldProblem(("idempotencyKey",), f"The key must be 1 to {MAX_KEY_CHARS} characters"))
+        if not _is_key(self.idempotency_key):
+            problems.append(_NO_KEY)
         if problems:
             raise InvalidInput("; ".join(problem.message for problem in problems), problems=problems)
 
@@ -80,6 +80,19 @@ class GenerateImage:
                 del said[newer]
         canonical = json.dumps(said, sort_keys=True, default=str)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+_NO_KEY = FieldProblem(("idempotencyKey",), f"The key must be 1 to {MAX_KEY_CHARS} characters")
+
+
+def _is_key(idempotency_key: str | None) -> bool:
+    return idempotency_key is None or 0 < len(idempotency_key) <= MAX_KEY_CHARS
+
+
+def check_key(idempotency_key: str | None) -> None:
+    """Raises InvalidInput for a key that is empty or too long."""
+    if not _is_key(idempotency_key):
+        raise InvalidInput(_NO_KEY.message, problems=[_NO_KEY])
 
 
 def naming(wish: GenerateImage, profile: ConnectionProfile) -> GenerateImage:

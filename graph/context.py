@@ -45,7 +45,12 @@ class Services:
 
 
 class Context:
-    """One HTTP operation, or one socket with all its operations."""
+    """One HTTP operation, or one socket with all its operations.
+
+    A socket `shares_steps`: what several of them follow alike is executed once (`graph/sharing.py`).
+    """
+
+    shares_steps = False
 
     def __init__(self, services: Services, request_id: str | None = None, authorization: str | None = None) -> None:
         self.services = services

@@ -28,6 +28,7 @@ from domain.errors import Unauthenticated
 from graph.bodies import RequestAdapter, check_preflight, counted, media_type_of, operation, with_files
 from graph.context import Context, Services
 from graph.errors import MASKED
+from graph.sharing import Relays
 from graph.sockets import Session, Socket, Watch, bearer
 
 INIT_TIMEOUT = timedelta(seconds=5)
@@ -72,6 +73,7 @@ class GraphQLApp(GraphQL[Context, None]):
             max_subscriptions_per_connection=MAX_OPERATIONS_PER_SOCKET,
             allowed_origins=allowed_origins,
         )
+        self.relays = Relays()
         self.watch = Watch(services.accounts, watch_every_s, ping_every_s)
         self._services = services
         self._ide = ide

@@ -6,14 +6,16 @@ no waiting for, when nothing but such leaves is asked of them. Everything else, 
 executor's usual way, so that answers, nulls and errors are the same.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import strawberry
-from graphql import GraphQLField, GraphQLObjectType, GraphQLScalarType, get_nullable_type
+from graphql import ExecutionResult, GraphQLField, GraphQLObjectType, GraphQLScalarType, get_nullable_type
 from graphql.pyutils import AwaitableOrValue, Undefined, UndefinedType
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+
+from graph.sharing import Shared, Steps
 
 _LEAF = "atelier-leaf"
 _PART = "atelier-part"
@@ -41,6 +43,23 @@ class LeafExecutor(StrawberryGraphQLCoreExecutionContext):
         super().__init__(*args, **kwargs)
         self._info: Any = strawberry.Info(_raw_info=_Operation(self.context_value), _field=None)  # type: ignore[arg-type]  # leaves use the context alone
         self._plans: dict[int, tuple[object, _Plan | None]] = {}
+
+    def cancellable_iterable(self, iterable: AsyncIterable[Any]) -> AsyncIterable[Any]:
+        """Steps as one single event where they are shared; any other source of events as it is."""
+        is_shared = isinstance(iterable, Steps) and self.context_value.shares_steps
+        return _once(iterable) if is_shared else super().cancellable_iterable(iterable)
+
+    def build_per_event_executor(self, payload: Any) -> "LeafExecutor":
+        """A copy for one event. What it remembers of selections is its own: no later event would ever find it."""
+        executor = cast("LeafExecutor", super().build_per_event_executor(payload))
+        executor._plans, executor._relevant_sub_fields = {}, {}  # noqa: SLF001 - graphql-core would keep them for good
+        return executor
+
+    def execute_operation(self, serially: bool | None = None) -> Any:
+        """The answer to the operation, or to one event of it; steps that are shared are handed over instead."""
+        if isinstance(self.root_value, Steps):
+            return ExecutionResult(Shared(self, self.root_value))  # type: ignore[arg-type]  # the socket takes it out
+        return super().execute_operation(serially)
 
     def execute_fields(
         self,
@@ -106,6 +125,10 @@ class LeafExecutor(StrawberryGraphQLCoreExecutionContext):
             known = grouped_field_set, plan if len(plan) == len(leaves) else None
             self._plans[id(grouped_field_set)] = known
         return known[1]
+
+
+async def _once(event: Any) -> AsyncIterator[Any]:
+    yield event
 
 
 def _leaf(parent_type: GraphQLObjectType, field_details_list: Any) -> _Leaf | None:

@@ -4,7 +4,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
+from uuid import UUID
 
 import strawberry
 from strawberry import Parent
@@ -19,6 +20,7 @@ from graph.generations import Generation, GenerationFailure
 from graph.ids import uuid_of
 from graph.images import Image
 from graph.pictures import Picture
+from graph.sharing import Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,16 @@ class _Step:
 
     event: models.GenerationEvent
     generation: models.Generation
+
+    @property
+    def seq(self) -> int:
+        """The event's number."""
+        return self.event.seq
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether it is the generation's last event."""
+        return self.event.is_terminal
 
 
 def _elapsed_seconds(step: Parent[_Step]) -> float:
@@ -87,9 +99,28 @@ async def _progress(
     async with info.context.reading() as work:
         generation = await work.generations.get(viewer.scope, uuid_of("Generation", id))
 
-    async def steps() -> AsyncGenerator[Any, None]:
+    async def steps(after: int) -> AsyncGenerator[_Step, None]:
         async with aclosing(events.follow(viewer, generation.id, after)) as followed:
             async for event in followed:
+                yield _Step(event, generation)
+
+    # After a number that was never drawn, the subscriber would miss what comes up to it.
+    return cast("AsyncGenerator[GenerationEvent, None]", Steps(min(after, generation.event_seq), steps))
+
+
+async def _progress_of_all(info: Info) -> AsyncGenerator[GenerationEvent, None]:
+    viewer, context = info.context.viewer, info.context
+
+    async def steps() -> AsyncGenerator[Any, None]:
+        begun: dict[UUID, models.Generation] = {}
+        async with aclosing(context.services.events.follow_all(viewer)) as followed:
+            async for event in followed:
+                id = event.generation_id
+                generation = begun.pop(id, None) or await context.loaders.generations.load(id)
+                if generation is None:
+                    continue
+                if not event.is_terminal:
+                    begun[id] = generation
                 yield _Step(event, generation)
 
     return steps()
@@ -102,4 +133,8 @@ class Subscription:
     generation_progress: AsyncGenerator[GenerationEvent, None] = strawberry.subscription(
         resolver=_progress,
         description="Every event of a generation after that number: those that were missed, then live, until it ends.",
+    )
+    generations_progress: AsyncGenerator[GenerationEvent, None] = strawberry.subscription(
+        resolver=_progress_of_all,
+        description="Every event from now on of all your generations, those too that you have yet to ask for.",
     )

@@ -76,7 +76,11 @@ class Attempt:
     number: int = strawberry.field(description="The how manieth call for this image, from 1.")
     started_at: datetime = strawberry.field(description="When the call began.")
     finished_at: datetime | None = strawberry.field(description="When it ended; null while it runs.")
-    outcome: str = strawberry.field(description="`STARTED`, `SUCCEEDED`, or a `FailureCode`.")
+    outcome: str = strawberry.field(description="`STARTED`, `SUCCEEDED`, `CANCELLED`, or a `FailureCode`.")
+    is_charged: bool = strawberry.field(
+        description="Whether the provider may have taken money although it brought no image: for a call that failed, that "
+        "was cancelled, or of which nobody knows what came."
+    )
     provider_request_id: str | None = strawberry.field(
         description="The provider's own id of the call, for its support."
     )
@@ -128,6 +132,10 @@ def _cost_basis(generation: Parent[models.Generation]) -> CostBasis | None:
     return generation.actual_cost.basis if generation.actual_cost else None
 
 
+async def _retry_of(generation: Parent[models.Generation], info: Info) -> models.Generation | None:
+    return await info.context.loaders.generations.load(generation.retry_of_id) if generation.retry_of_id else None
+
+
 async def _attempts(generation: Parent[models.Generation], info: Info) -> Sequence[models.Attempt]:
     return await info.context.loaders.attempts_of.load(generation.id)
 
@@ -168,6 +176,9 @@ class Generation(Node):
     )
     attempts: list[Attempt] = resolved(
         _attempts, "Every call that was made for it, those by what it fell back to included."
+    )
+    retry_of: "Generation | None" = resolved(
+        _retry_of, "The earlier generation whose missing images it asks for again; null when there is none."
     )
     created_at: datetime = strawberry.field(description="When it was asked for.")
     finished_at: datetime | None = strawberry.field(description="When it ended; null while it runs.")

@@ -15,6 +15,7 @@ from graph.ids import uuid_of
 from graph.nodes import Node
 
 _NOUN = "Plan"
+_PRIORITY = "How many times as many places its communities get when a provider is busy: 1 to 10."
 
 
 @strawberry.type(description="How much of a feature may be used in a month.")
@@ -36,6 +37,10 @@ class Plan(Node):
 
     name: str = strawberry.field(description="What it is called.")
     limits: list[Limit] = strawberry.field(description="What it limits.")
+    priority: int = strawberry.field(
+        description="1 to 10: how many times as many places its communities get when a provider is busy, compared with a "
+        "community that has no plan."
+    )
     is_shared: bool = resolved(_is_shared, "Whether it is the operator's, who alone puts communities on it.")
 
 
@@ -71,6 +76,7 @@ class CreatePlanInput:
 
     name: str = strawberry.field(description="What to call it: 1 to 255 characters.")
     limits: list[LimitInput] = strawberry.field(description="What it limits: each feature once in each unit.")
+    priority: int | None = strawberry.field(default=1, description=_PRIORITY)
 
 
 @strawberry.type(description="The plan was made.")
@@ -88,7 +94,8 @@ CreatePlanResult = Annotated[
 
 async def _create(info: Info, input: Input[CreatePlanInput]) -> CreatePlanResult:
     limits = [given.limit() for given in input.limits]
-    made = await info.context.services.quotas.create_plan(info.context.viewer, input.name, limits)
+    priority = 1 if input.priority is None else input.priority
+    made = await info.context.services.quotas.create_plan(info.context.viewer, input.name, limits, priority=priority)
     return CreatePlanSuccess(plan=made)
 
 
@@ -99,6 +106,9 @@ class UpdatePlanInput:
     id: strawberry.ID = strawberry.field(description="The plan's id.")
     name: str | None = strawberry.field(default=None, description="The new name: 1 to 255 characters.")
     limits: list[LimitInput] | None = strawberry.field(default=None, description="All limits anew.")
+    priority: int | None = strawberry.field(
+        default=None, description=f"{_PRIORITY} It holds for what is asked for from now on."
+    )
 
 
 @strawberry.type(description="The plan was changed. Its limits hold at once.")
@@ -117,7 +127,7 @@ UpdatePlanResult = Annotated[
 async def _update(info: Info, input: Input[UpdatePlanInput]) -> UpdatePlanResult:
     limits = None if input.limits is None else [given.limit() for given in input.limits]
     changed = await info.context.services.quotas.update_plan(
-        info.context.viewer, uuid_of(_NOUN, input.id), name=input.name, limits=limits
+        info.context.viewer, uuid_of(_NOUN, input.id), name=input.name, limits=limits, priority=input.priority
     )
     return UpdatePlanSuccess(plan=changed)
 
@@ -155,7 +165,8 @@ class PlanMutations:
         resolver=_create, description="Make a plan for your community; for admins."
     )
     update_plan: UpdatePlanResult = strawberry.mutation(
-        resolver=_update, description="Rename a plan of your community, or give it other limits; for admins."
+        resolver=_update,
+        description="Rename a plan of your community, or give it other limits or another priority; for admins.",
     )
     delete_plan: DeletePlanResult = strawberry.mutation(
         resolver=_delete, description="Remove a plan of your community that it is not on; for admins."

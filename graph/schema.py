@@ -1,6 +1,6 @@
 """The schema: every noun's part put together, its limits, and how it is printed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 import strawberry
@@ -14,6 +14,7 @@ from graph.connection_profiles import ConnectionProfileMutations, ConnectionProf
 from graph.errors import HANDLERS, tell
 from graph.execution import LeafExecutor
 from graph.fields import shorten
+from graph.generation_control import GenerationControlMutations
 from graph.generation_events import Subscription
 from graph.generation_requests import GenerationRequestMutations, GenerationRequestQueries
 from graph.generations import GenerationQueries
@@ -33,6 +34,8 @@ from graph.users import UserMutations, UserQueries
 from graph.wizards import WizardMutations, WizardQueries
 
 CACHED_DOCUMENTS = 128
+
+Extension = type[SchemaExtension] | Callable[[], SchemaExtension]
 
 
 @strawberry.type(description="What can be asked.")
@@ -59,6 +62,7 @@ class Query(
 class Mutation(
     PlanMutations,
     CommunityMutations,
+    GenerationControlMutations,
     GenerationRequestMutations,
     ConnectionProfileMutations,
     PromptMutations,
@@ -93,9 +97,10 @@ class AtelierSchema(strawberry.Schema):
             tell(error, getattr(context, "request_id", None))
 
 
-def build_schema(*, introspection: bool = True) -> AtelierSchema:
-    """The schema that is served."""
-    extensions: list[type[SchemaExtension] | Callable[[], SchemaExtension]] = [
+def build_schema(*, introspection: bool = True, watches: Sequence[Extension] = ()) -> AtelierSchema:
+    """The schema that is served. `watches` look at each operation without a part in it."""
+    extensions: list[Extension] = [
+        *watches,
         lambda: _ParserCache(CACHED_DOCUMENTS),
         lambda: ValidationCache(CACHED_DOCUMENTS),
         Limits,

@@ -5,21 +5,23 @@ Source: github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Coroutine, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
+import orjson
 from graphql import GraphQLError
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.exceptions import WebSocketDisconnected
-from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage, Message, PingMessage
 
 from domain.accounts import Accounts
 from domain.errors import Unauthenticated
 from domain.tokens import TokenClaims
 from graph.context import Context
+from graph.sharing import Listener, Shared
 
 if TYPE_CHECKING:
     from graph.edge import GraphQLApp
@@ -45,13 +47,17 @@ class Socket(ASGIWebSocketAdapter):
 
     async def send_json(self, message: Mapping[str, object]) -> None:
         """Send one message. Raises WebSocketDisconnected."""
-        if self.ws.application_state is not WebSocketState.CONNECTED:
-            raise WebSocketDisconnected
         encoded = self.view.encode_json(message)
         try:
-            await self.ws.send_text(encoded if isinstance(encoded, str) else encoded.decode())
+            await self.sending(encoded if isinstance(encoded, str) else encoded.decode())
         except WebSocketDisconnect as gone:
             raise WebSocketDisconnected from gone
+
+    def sending(self, text: str) -> Coroutine[Any, Any, None]:
+        """The sending of one message that is encoded already. Raises WebSocketDisconnected, WebSocketDisconnect."""
+        if self.ws.application_state is not WebSocketState.CONNECTED:
+            raise WebSocketDisconnected
+        return self.ws.send({"type": "websocket.send", "text": text})
 
     async def close(self, code: int, reason: str) -> None:
         """Close, if that has not happened yet."""
@@ -63,8 +69,14 @@ class Session(BaseGraphQLTransportWSHandler[Context, None]):
     """One socket's conversation."""
 
     view: "GraphQLApp"
+    websocket: Socket
     holds: tuple[TokenClaims, UUID] | None = None
     """The token, and the user it speaks for, once let in."""
+
+    def on_request_accepted(self) -> None:
+        """Begin."""
+        self.context.shares_steps = True
+        super().on_request_accepted()
 
     async def handle_message(self, message: Message) -> None:
         """Take one message; close on one that breaks the protocol."""
@@ -72,6 +84,8 @@ class Session(BaseGraphQLTransportWSHandler[Context, None]):
             await super().handle_message(message)
         else:
             await self.handle_invalid_message("The message is malformed")
+        if isinstance(message, dict):
+            cast("dict[str, Any]", message).clear()  # it would be kept until the next one, which may be hours away
 
     async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
         """Let in who has a valid token."""
@@ -83,6 +97,7 @@ class Session(BaseGraphQLTransportWSHandler[Context, None]):
                 await self.websocket.close(FORBIDDEN, refusal.message)
                 return
         await super().handle_connection_init({**message, "payload": payload})
+        self.connection_init_timeout_task = None
         if self.connection_acknowledged:
             self.view.watch.sessions.add(self)
 
@@ -94,6 +109,25 @@ class Session(BaseGraphQLTransportWSHandler[Context, None]):
         viewer, claims = await self.context.services.accounts.viewer(token)
         self.context.answer_to(viewer)
         return claims, viewer.id
+
+    async def _send_result_stream(self, operation: Operation[Context, None], result_source: Any) -> None:
+        # Overrides Strawberry's own: what is shared comes from a relay, and its stream need not be kept meanwhile.
+        shared: list[Shared] = []
+        await super()._send_result_stream(operation, _up_to_shared(result_source, shared))
+        if shared:
+            await result_source.aclose()
+            listener = self._joined(operation, shared.pop())
+            head = f'{{"id":{orjson.dumps(operation.id).decode()},"type":"next","payload":'
+            try:
+                await listener.follow(lambda text: self.websocket.sending(f"{head}{text}}}"))
+            except WebSocketDisconnect as gone:
+                raise WebSocketDisconnected from gone
+
+    def _joined(self, operation: Operation[Context, None], shared: Shared) -> Listener:
+        variables = orjson.dumps(operation.variables, option=orjson.OPT_SORT_KEYS)
+        question = (self.context.viewer, operation.query, operation.operation_name, variables)
+        operation.query, operation.variables = "", None  # the relay keeps them, once for all who ask the same
+        return self.view.relays.join(question, shared)
 
     async def handle_ping(self, message: PingMessage) -> None:
         """Answer with the same payload."""
@@ -114,6 +148,16 @@ class Session(BaseGraphQLTransportWSHandler[Context, None]):
     def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:  # noqa: ARG004 - overrides Strawberry's own
         # A mistake in one operation is that operation's error; Strawberry would end all others on the socket too.
         return None
+
+
+async def _up_to_shared(results: AsyncIterable[Any], shared: list[Shared]) -> AsyncGenerator[Any, None]:
+    """The results, until one is what is to be shared."""
+    async for result in results:
+        data = getattr(result, "data", None)
+        if isinstance(data, Shared):
+            shared.append(data)
+            return
+        yield result
 
 
 def _is_well_formed(message: object) -> bool:

@@ -3,6 +3,8 @@
 It is only run by `storage.database.migrate`. To draft a revision from what `tables.py` has and a database has not:
 
     run(url, lambda config: command.revision(config, "what it does", autogenerate=True))
+
+Indexes on tables that may be large are made by `migrations/online.py`, in a migration of their own.
 """
 
 from typing import Any
@@ -32,5 +34,8 @@ context.configure(
     # SQLite can't change a table: it is copied into a changed one.
     render_as_batch=connection.dialect.name == "sqlite",
     autogenerate_plugins=["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
+    # Each is kept when it is done, where the connection isn't in a transaction already: no lock is held for the next.
+    transaction_per_migration=True,
 )
-context.run_migrations()
+with context.begin_transaction():
+    context.run_migrations()

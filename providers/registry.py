@@ -1,6 +1,6 @@
 """From access data to providers: one adapter of every kind, whether it can be called or not."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 from domain.errors import ProviderUnusable
 from domain.failures import FailureCode, failure
@@ -106,17 +106,27 @@ class UnusableProvider:
 
 
 class Registry:
-    """Makes providers of every kind, with the connections that they share."""
+    """Makes providers of every kind, with the connections that they share.
 
-    def __init__(self, outbound: Outbound, timeout_s: float, offline: ImageProvider | None = None) -> None:
+    `timeouts_s` has the kinds that have another time for a call than `timeout_s`.
+    """
+
+    def __init__(
+        self,
+        outbound: Outbound,
+        timeout_s: float,
+        offline: ImageProvider | None = None,
+        timeouts_s: Mapping[ProviderKind, float] | None = None,
+    ) -> None:
         self._outbound = outbound
         self._timeout_s = timeout_s
+        self._timeouts_s = timeouts_s or {}
         self._offline = offline or OfflineProvider()
 
     def provider(self, kind: ProviderKind, access: Access) -> ImageProvider:
         """A provider with that access; never fails: what is wrong is said by its `problem`."""
         if make := _REMOTE.get(kind):
-            return make(access, self._outbound, self._timeout_s)
+            return make(access, self._outbound, self._timeouts_s.get(kind, self._timeout_s))
         if kind is ProviderKind.OFFLINE:
             return self._offline
         return UnusableProvider(kind, *_UNUSABLE[kind])

@@ -27,7 +27,7 @@ PASSWORD = "engines! and looms"
 SUBJECT = "issuer|4711"
 KEY = "once-and-never-again"
 SECRET = "s" * 40
-LISTS = ("users", "communities", "plans", "usage", "prompts", "images", "generations")
+LISTS = ("users", "communities", "plans", "usage", "prompts", "images", "generations", "workers")
 
 
 async def nobody(_atelier: Atelier) -> User | None:

@@ -20,18 +20,20 @@ from storage.database.migrate import upgrade
 
 
 class RecordedJobs:
-    """A job queue that remembers what was put in line, whether it was committed or not."""
+    """A job queue that remembers what was put in line and how urgently, whether it was committed or not."""
 
     def __init__(self) -> None:
         self.enqueued: list[Generation] = []
+        self.priorities: list[int] = []
 
     def __call__(self, connection: AsyncConnection) -> "RecordedJobs":
         """The queue of a unit of work: always this one."""
         return self
 
-    async def enqueue_generation(self, generation: Generation) -> None:
+    async def enqueue_generation(self, generation: Generation, priority: int) -> None:
         """Remember the generation."""
         self.enqueued.append(generation)
+        self.priorities.append(priority)
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,7 @@ from storage.objects.local import LocalObjectStore
 from tests.fakes.bus import FakeEventBus
 from tests.fakes.clock import FakeClock
 from tests.fakes.fetcher import FakeFetcher
+from tests.fakes.jobs import FakeJobs
 from tests.fakes.providers import FakeProvider, FakeVendors
 from tests.fakes.vault import FakeVault
 from tests.rows import NOW
@@ -54,13 +55,17 @@ PREFLIGHT = {"Apollo-Require-Preflight": "1"}
 
 @dataclass(slots=True)
 class World:
-    """The services of a server, and what stands behind them. `vendors` are what connection profiles lead to."""
+    """The services of a server, and what stands behind them.
+
+    `vendors` are what connection profiles lead to, `line` is what the job engine is told.
+    """
 
     services: Services
     schema: AtelierSchema
     unit_of_work: UnitOfWorkFactory
     clock: FakeClock
     bus: FakeEventBus
+    line: FakeJobs
     folder: Path
     vendors: FakeVendors
     vault: FakeVault
@@ -215,7 +220,8 @@ def schema() -> AtelierSchema:
 async def world(unit_of_work: UnitOfWorkFactory, schema: AtelierSchema, tmp_path: Path) -> World:
     """A server's parts over SQLite and a folder, at NOW. It has access to OPENAI; profiles lead to fakes."""
     clock = FakeClock(NOW + timedelta(minutes=1))
-    bus = FakeEventBus()
+    bus, line = FakeEventBus(), FakeJobs()
+    events = GenerationEvents(unit_of_work, bus, clock)
     folder = tmp_path / "objects"
     objects = LocalObjectStore(folder, BASE, b"k" * 32, clock)
     tokens = OwnTokens(b"k" * 32, clock)
@@ -241,13 +247,15 @@ async def world(unit_of_work: UnitOfWorkFactory, schema: AtelierSchema, tmp_path
         wizards=Wizards(unit_of_work, clock),
         prompts=Prompts(unit_of_work, clock),
         quotas=Quotas(unit_of_work, clock),
-        requests=GenerationRequests(unit_of_work, Routes(access, (ProviderKind.OFFLINE, None)), objects, clock),
-        events=GenerationEvents(unit_of_work, bus, clock),
+        requests=GenerationRequests(
+            unit_of_work, Routes(access, (ProviderKind.OFFLINE, None)), objects, events, line, clock
+        ),
+        events=events,
         access=access,
         objects=objects,
         clock=clock,
     )
-    return World(services, schema, unit_of_work, clock, bus, folder, vendors, vault, fetcher)
+    return World(services, schema, unit_of_work, clock, bus, line, folder, vendors, vault, fetcher)
 
 
 def _alike(provider: ImageProvider) -> FakeProvider:

@@ -270,6 +270,8 @@ async def _own_things(world: World, home: Settlement, owner: User) -> None:
             options=ImageOptions(n=1),
             price=_cost(home),
             created_at=NOW - timedelta(seconds=number),
+            # Never so by the rules: what somebody else's points at must not be told all the same.
+            retry_of_id=next((row.id for row in reversed(home.rows) if isinstance(row, Generation)), None),
         )
         for number, state in enumerate(GenerationState)
     ]

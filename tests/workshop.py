@@ -29,6 +29,7 @@ from storage.imaging import PillowImaging
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import RecordedBus
 from tests.fakes.fetcher import FakeFetcher
+from tests.fakes.jobs import FakeJobs
 from tests.fakes.mishaps import Mishaps, UnluckyUnitOfWork, with_mishaps
 from tests.fakes.objects import FakeObjectStore
 from tests.fakes.providers import FakeProvider, FakeVendors
@@ -67,6 +68,7 @@ class Workshop:
         self.access = ProviderAccess(self.own, self.vendors.connect, self.vault)
         self.fetcher = FakeFetcher()
         self.bus = RecordedBus()
+        self.line = FakeJobs()
         self.pauses: list[float] = []
         objects: ObjectStore = with_mishaps(store, self.mishaps)
         self.pictures = PictureStore(unit_of_work, objects, PillowImaging(), PictureLimits(), clock)
@@ -76,11 +78,16 @@ class Workshop:
         self.jobs = GenerationJobs(unit_of_work, self.pictures, self.events, self.calls, clock)
         self.profiles = ConnectionProfiles(unit_of_work, self.access, clock)
         self.routes = Routes(self.access, (ProviderKind.OFFLINE, None))
-        self.requests = GenerationRequests(unit_of_work, self.routes, objects, clock)
+        self.requests = self.requests_by(self.routes)
         self.slots = ReferenceImages(unit_of_work, self.pictures, clock)
         self.library = Images(unit_of_work, self.pictures, self.fetcher, clock)
         self.wizards = Wizards(unit_of_work, clock)
         self.quotas = Quotas(unit_of_work, clock)
+
+    def requests_by(self, routes: Routes) -> GenerationRequests:
+        """Asking, with these defaults."""
+        objects = self.pictures.objects
+        return GenerationRequests(self.unit_of_work, routes, objects, self.events, self.line, self.clock)
 
     async def _sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)

@@ -5,12 +5,14 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
+from starlette_admin.actions import row_action
 from starlette_admin.fields import StringField, TextAreaField
 
 from app.admin.fields import Choice, Document, Link, Moment, Money, Pictures, Rows, Table
 from app.admin.limits import dollars
 from app.admin.pictures import picture
 from app.admin.records import GenerationRecord, ImageRecord
+from app.admin.sign_in import acting_in
 from app.admin.usage import lines_of
 from app.admin.views import RecordsView
 from app.wiring import Atelier
@@ -18,6 +20,8 @@ from domain.generations import GenerationState
 from domain.pictures import VariantSize
 from domain.providers import ProviderKind
 from storage.database.tables import generation, generation_event, image, provider_attempt
+
+CANCEL = "cancel"
 
 
 class GenerationsView(RecordsView):
@@ -52,6 +56,7 @@ class GenerationsView(RecordsView):
             Table("attempts", "Calls to the provider", getter=_attempts, exclude_from_list=True),
             Table("usage", exclude_from_list=True),
             Table("events", getter=_events, exclude_from_list=True),
+            Link("retry_of", "Asks again for", key="generations", exclude_from_list=True),
             Link("template", key="prompts", exclude_from_list=True),
             Link("parent_image", "Made from", key="images", exclude_from_list=True),
             Table("tags", exclude_from_list=True),
@@ -72,6 +77,25 @@ class GenerationsView(RecordsView):
         e = generation_event.c
         events = select(e.seq, e.at, e.state, e.stage, e.index).where(e.generation_id == record.id).order_by(e.seq)
         record.events = (await session.execute(events)).all()
+
+    async def is_row_action_allowed_for_obj(self, request: Request, name: str, obj: Any) -> bool:
+        """What has ended can't be cancelled."""
+        if name == CANCEL:
+            return not GenerationState(obj.state).is_terminal
+        return await super().is_row_action_allowed_for_obj(request, name, obj)
+
+    @row_action(
+        name=CANCEL,
+        text="Cancel",
+        confirmation="Pictures that are there stay. Calls to the provider that are under way may be charged all the same.",
+        icon_class="fa-solid fa-ban",
+        submit_btn_text="Cancel the generation",
+        exclude_from_list=True,
+    )
+    async def cancel(self, request: Request, pk: Any) -> None:
+        """End the generation."""
+        record = await self.found(request, pk)
+        await self.atelier.requests.cancel(acting_in(request, record.community_id), record.id)
 
     def _images(self, request: Request, record: Any) -> Rows:
         return [

@@ -18,10 +18,11 @@ from app.admin.plans import PlansView
 from app.admin.prompts import PromptsView
 from app.admin.sign_in import OperatorSignIn, derived_key, sessions
 from app.admin.usage import UsageView
+from app.admin.workers import WorkersView
 from app.wiring import Atelier
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_VIEWS = (UsersView, CommunitiesView, PlansView, UsageView, PromptsView, ImagesView, GenerationsView)
+_VIEWS = (UsersView, CommunitiesView, PlansView, UsageView, PromptsView, ImagesView, GenerationsView, WorkersView)
 
 # It tells about every field of every form that is sent: passwords too.
 logging.getLogger("starlette_admin").setLevel(logging.ERROR)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from starlette.requests import Request
 from starlette_admin.actions import row_action
-from starlette_admin.fields import StringField
+from starlette_admin.fields import IntegerField, StringField
 
 from app.admin.fields import Link, Moment
 from app.admin.limits import LIMIT_FIELDS, asked_limits, limit_fields
@@ -13,6 +13,7 @@ from app.admin.records import PlanRecord
 from app.admin.sign_in import acting_in, signed_in
 from app.admin.views import REMOVE, RecordsView
 from app.wiring import Atelier
+from domain.quotas import MAX_PRIORITY
 from domain.users import Viewer
 from storage.database.tables import plan
 
@@ -29,8 +30,8 @@ class PlansView(RecordsView):
     sortable_fields = ("name", "created_at")
     searchable_fields = ("created_at",)
     fields_default_sort = ("name",)
-    made_of = ("name", "community", *LIMIT_FIELDS)
-    changeable = ("name", *LIMIT_FIELDS)
+    made_of = ("name", "community", *LIMIT_FIELDS, "priority")
+    changeable = ("name", *LIMIT_FIELDS, "priority")
 
     def __init__(self, atelier: Atelier) -> None:
         self.fields = [
@@ -38,6 +39,15 @@ class PlansView(RecordsView):
             StringField("name", required=True),
             Link("community", "For", key="communities", help_text="Leave empty for a plan for every community."),
             *limit_fields(),
+            IntegerField(
+                "priority",
+                required=True,
+                default=1,
+                min=1,
+                max=MAX_PRIORITY,
+                help_text="How many times as many places its communities get when a provider is busy: "
+                f"1 to {MAX_PRIORITY}. It holds for what is asked for from now on.",
+            ),
             Moment("created_at", "Made (UTC)"),
         ]
         super().__init__(PlanRecord, atelier)
@@ -46,14 +56,20 @@ class PlansView(RecordsView):
         """A new plan."""
         community_id = UUID(data["community"]) if data["community"] else None
         made = await self.atelier.quotas.create_plan(
-            _planning(request, community_id), data["name"], asked_limits(data), for_all=community_id is None
+            _planning(request, community_id),
+            data["name"],
+            asked_limits(data),
+            priority=data["priority"],
+            for_all=community_id is None,
         )
         return made.id
 
     async def change(self, request: Request, record: Any, data: dict[str, Any]) -> None:
-        """Another name, other limits."""
+        """Another name, other limits, another priority."""
         viewer = _planning(request, record.community_id)
-        await self.atelier.quotas.update_plan(viewer, record.id, name=data["name"], limits=asked_limits(data))
+        await self.atelier.quotas.update_plan(
+            viewer, record.id, name=data["name"], limits=asked_limits(data), priority=data["priority"]
+        )
 
     @row_action(
         name=REMOVE,

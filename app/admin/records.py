@@ -9,7 +9,17 @@ from uuid import UUID
 from sqlalchemy import Table
 from sqlalchemy.orm import column_property, registry, relationship
 
-from storage.database.tables import community, generation, image, plan, plan_limit, prompt, usage_event, user_account
+from storage.database.tables import (
+    community,
+    generation,
+    image,
+    plan,
+    plan_limit,
+    prompt,
+    usage_event,
+    user_account,
+    worker,
+)
 
 _UNSEEN = ("password_hash", "external_id", "search", "input_hash", "idempotency_key")
 _records = registry()
@@ -82,6 +92,10 @@ class UsageRecord:
     """A line of the ledger."""
 
 
+class WorkerRecord:
+    """A process that makes generations."""
+
+
 _POINTERS = {
     "community_id": ("community", CommunityRecord),
     "plan_id": ("plan", PlanRecord),
@@ -91,6 +105,7 @@ _POINTERS = {
     "requested_by_id": ("requested_by", UserRecord),
     "prompt_id": ("template", PromptRecord),
     "generation_id": ("generation", GenerationRecord),
+    "retry_of_id": ("retry_of", GenerationRecord),
     "parent_image_id": ("parent_image", ImageRecord),
 }
 """What a column points at, and what a record calls that."""
@@ -98,7 +113,14 @@ _POINTERS = {
 
 def _map(record: type, table: Table, **properties: Any) -> None:
     pointers = {
-        called: relationship(pointed_at, foreign_keys=[table.c[column]], viewonly=True, lazy="raise")
+        called: relationship(
+            pointed_at,
+            foreign_keys=[table.c[column]],
+            # Within one table it must be said which end is the one that is pointed at.
+            remote_side=[table.c.id] if pointed_at is record else None,
+            viewonly=True,
+            lazy="raise",
+        )
         for column, (called, pointed_at) in _POINTERS.items()
         if column in table.c
     }
@@ -114,3 +136,4 @@ _map(PromptRecord, prompt)
 _map(ImageRecord, image)
 _map(GenerationRecord, generation)
 _map(UsageRecord, usage_event)
+_map(WorkerRecord, worker)

@@ -1,6 +1,7 @@
 """The database as the composition root sees it."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 
 import asyncpg
@@ -9,18 +10,19 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.repositories import UnitOfWorkFactory
-from storage.database.engine import DatabaseUnavailable, connections, sync_engine
-from storage.database.migrate import head
+from storage.database.engine import STATEMENT_TIMEOUT_S, DatabaseUnavailable, Gate, connections, sync_engine
+from storage.database.migrate import head, known
 from storage.database.unit_of_work import JobQueues, SqlUnitOfWorkFactory
 
 
 class Database:
     """One database, open for units of work and for the job engine."""
 
-    def __init__(self, url: str, pool_size: int) -> None:
+    def __init__(self, url: str, pool_size: int, statement_timeout_s: int) -> None:
         self._url = url
         self._pool_size = pool_size
-        self._connections = connections(url, pool_size)
+        self._statement_timeout_s = statement_timeout_s
+        self._connections = connections(url, pool_size, statement_timeout_s)
         self._sync_engine: sa.Engine | None = None
 
     def unit_of_work(self, jobs: JobQueues) -> UnitOfWorkFactory:
@@ -34,11 +36,19 @@ class Database:
     def sync_engine(self) -> sa.Engine:
         """The job engine's engine; always the same one."""
         if self._sync_engine is None:
-            self._sync_engine = sync_engine(self._url, self._pool_size)
+            self._sync_engine = sync_engine(self._url, self._pool_size, self._statement_timeout_s)
         return self._sync_engine
 
-    async def check(self) -> None:
-        """Ask for the database's revision. Raises DatabaseUnavailable in words."""
+    @property
+    def gates(self) -> Mapping[str, Gate]:
+        """How the connections are used, but for those of the job engine."""
+        return self._connections.gates
+
+    async def check(self, *, may_be_newer: bool = False) -> None:
+        """Ask for the database's revision. Raises DatabaseUnavailable in words.
+
+        With `may_be_newer` a revision of a later version of the server passes.
+        """
         try:
             revision = await self._revision()
         except (OSError, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
@@ -47,6 +57,8 @@ class Database:
             raise DatabaseUnavailable(
                 "The database has no tables yet: run `python main.py migrate`; with SQLite, just start"
             )
+        if may_be_newer and revision not in await asyncio.to_thread(known):
+            return
         if revision != await asyncio.to_thread(head):
             raise DatabaseUnavailable("The database is of another version: run `python main.py migrate`")
 
@@ -66,6 +78,9 @@ class Database:
             self._sync_engine.dispose()
 
 
-def open_database(url: str, pool_size: int) -> Database:
-    """The database at an address such as `sqlite:///path` or `postgresql://user:password@host/name`."""
-    return Database(url, pool_size)
+def open_database(url: str, pool_size: int, statement_timeout_s: int = STATEMENT_TIMEOUT_S) -> Database:
+    """The database at an address such as `sqlite:///path` or `postgresql://user:password@host/name`.
+
+    On PostgreSQL a statement that takes longer than the timeout is cut off.
+    """
+    return Database(url, pool_size, statement_timeout_s)

@@ -8,10 +8,10 @@ up on those who wait for half a minute.
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
 import sqlalchemy as sa
@@ -24,7 +24,18 @@ SQLITE_BUSY_MS = 30_000
 WAL_PAUSE_MS = 20
 CONNECT_TIMEOUT_S = 10
 # A statement of ours takes milliseconds: what takes longer than this hangs.
-POSTGRES_SETTINGS = {"statement_timeout": "30s", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "60s"}
+STATEMENT_TIMEOUT_S = 30
+LOCK_TIMEOUT_S = 10
+IDLE_IN_TRANSACTION_S = 60
+# How much longer an answer is waited for than the server may take: it comes from there, unless the server is gone.
+ANSWER_GRACE_S = 5
+# A machine that is gone without a word is noticed in a minute instead of in hours; for psycopg, which has no such grace.
+_SIGNS_OF_LIFE = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
 # Errors reach logs: parameters stay out of them, for they are prompts and hashes of passwords.
 _OPTIONS: dict[str, Any] = {"json_serializer": to_json, "json_deserializer": from_json, "hide_parameters": True}
 
@@ -38,15 +49,40 @@ def is_sqlite(url: str) -> bool:
     return url.startswith("sqlite:")
 
 
+class Gate(asyncio.Semaphore):
+    """Lets as many in as there are places, in the order they came, and counts who is in and who waits."""
+
+    def __init__(self, places: int) -> None:
+        super().__init__(places)
+        self.places = places
+        self.inside = 0
+        self.waiting = 0
+
+    async def acquire(self) -> Literal[True]:
+        """Wait for a place."""
+        self.waiting += 1
+        try:
+            await super().acquire()
+        finally:
+            self.waiting -= 1
+        self.inside += 1
+        return True
+
+    def release(self) -> None:
+        """Make room for the next."""
+        self.inside -= 1
+        super().release()
+
+
 class Connections:
     """Lends connections, each for one short unit of work."""
 
     def __init__(self, writing: AsyncEngine, reading: AsyncEngine, writers: int, readers: int) -> None:
         self._writing = writing
         self._reading = reading
-        self._write_gate = asyncio.Semaphore(writers)
+        self._write_gate = Gate(writers)
         # PostgreSQL has one pool, so one gate.
-        self._read_gate = asyncio.Semaphore(readers) if readers else self._write_gate
+        self._read_gate = Gate(readers) if readers else self._write_gate
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -60,15 +96,22 @@ class Connections:
         async with self._read_gate, self._reading.connect() as connection:
             yield connection
 
+    @property
+    def gates(self) -> Mapping[str, Gate]:
+        """Who has a connection and who waits for one, by what for; PostgreSQL has one pool for everything."""
+        if self._read_gate is self._write_gate:
+            return {"all": self._write_gate}
+        return {"writing": self._write_gate, "reading": self._read_gate}
+
     async def aclose(self) -> None:
         """Close every connection."""
         await self._writing.dispose()
         await self._reading.dispose()
 
 
-def connections(url: str, pool_size: int) -> Connections:
-    """Pools that connect when they are first used."""
-    return _sqlite(url, pool_size) if is_sqlite(url) else _postgres(url, pool_size)
+def connections(url: str, pool_size: int, statement_timeout_s: int = STATEMENT_TIMEOUT_S) -> Connections:
+    """Pools that connect when they are first used; SQLite knows no timeout but that for its lock."""
+    return _sqlite(url, pool_size) if is_sqlite(url) else _postgres(url, pool_size, statement_timeout_s)
 
 
 def _sqlite(url: str, pool_size: int) -> Connections:
@@ -110,9 +153,20 @@ def _run(connection: Any, *pragmas: str) -> None:
     cursor.close()
 
 
-def _postgres(url: str, pool_size: int) -> Connections:
+def _postgres(url: str, pool_size: int, statement_timeout_s: int) -> Connections:
+    limits = {
+        "statement_timeout": f"{statement_timeout_s}s",
+        "lock_timeout": f"{LOCK_TIMEOUT_S}s",
+        "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S}s",
+    }
+
     async def connect() -> Any:
-        return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, server_settings=POSTGRES_SETTINGS)
+        return await asyncpg.connect(
+            url,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=statement_timeout_s + ANSWER_GRACE_S,
+            server_settings=limits,
+        )
 
     engine = create_async_engine(
         "postgresql+asyncpg://",
@@ -134,17 +188,33 @@ def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
         raise sa.exc.DisconnectionError
 
 
-def sync_engine(url: str, pool_size: int) -> sa.Engine:
-    """What the job engine works with, on the same database: psycopg for PostgreSQL."""
+def sync_engine(url: str, pool_size: int, statement_timeout_s: int | None = None) -> sa.Engine:
+    """What the job engine works with, on the same database: psycopg for PostgreSQL.
+
+    Without a timeout statements may take as long as they do: migrations take what they take.
+    """
     if not is_sqlite(url):
-        address = sa.make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+psycopg")
-        limits = {"connect_timeout": CONNECT_TIMEOUT_S}
-        return sa.create_engine(
-            address, pool_size=pool_size, pool_pre_ping=True, hide_parameters=True, connect_args=limits
-        )
+        return _sync_postgres(url, pool_size, statement_timeout_s)
     engine = sa.create_engine(sa.make_url(url).set(drivername="sqlite"), pool_size=pool_size, hide_parameters=True)
     event.listen(engine, "connect", _set_up_sync)
     return engine
+
+
+def _sync_postgres(url: str, pool_size: int, statement_timeout_s: int | None) -> sa.Engine:
+    address = sa.make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+psycopg")
+    options = list(address.normalized_query.get("options", ()))
+    if statement_timeout_s is not None:
+        # Waiting for a lock counts: no timeout of its own is needed for that.
+        options.append(f"-c statement_timeout={statement_timeout_s}s")
+    return sa.create_engine(
+        address,
+        pool_size=pool_size,
+        # One more, for DBOS asks on a second connection what to do under a lock of the first; unless told it were ten.
+        max_overflow=1,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "options": " ".join(options), **_SIGNS_OF_LIFE},
+    )
 
 
 def _set_up_sync(connection: sqlite3.Connection, record: object) -> None:

@@ -7,7 +7,20 @@ from statistics import fmean
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, insert, literal_column, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    insert,
+    literal_column,
+    null,
+    or_,
+    select,
+    text,
+    union_all,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.costs import Cost
@@ -15,6 +28,7 @@ from domain.errors import Conflict, NotFound
 from domain.failures import FailureCode, GenerationFailure
 from domain.generations import (
     STAGES,
+    STARTED,
     SUCCEEDED,
     TERMINAL,
     Attempt,
@@ -23,7 +37,9 @@ from domain.generations import (
     GenerationEvent,
     GenerationState,
     IdempotencyKeyTaken,
+    PictureSettled,
     PinnedReference,
+    RunningGeneration,
 )
 from domain.pages import Page, PageRequest
 from domain.prompts import StructuredPrompt
@@ -36,7 +52,7 @@ from storage.database.keysets import Keyset
 from storage.database.pictures import picture_of_json
 from storage.database.reaches import reached
 from storage.database.refusals import refused_as
-from storage.database.tables import TELLS_A_COST, generation, generation_event, provider_attempt
+from storage.database.tables import IS_OUTCOME, TELLS_A_COST, generation, generation_event, provider_attempt
 
 TYPICAL_CALLS = 20
 _POINTS_AT = ("fk_generation_identity_id", "fk_generation_step_id", "fk_generation_parent_image_id")
@@ -72,6 +88,7 @@ _PLAIN = (
     _c.tags,
     _c.profile_id,
     _c.fallbacks,
+    _c.retry_of_id,
 )
 _FIELDS = tuple(column.name for column in _PLAIN)
 _GENERATION = (
@@ -275,7 +292,8 @@ class Generations:
             draft.failure,
         )
         values = {column.name: getattr(event, column.name) for column in _EVENT}
-        await self._connection.execute(insert(generation_event), values)
+        with refused_as({"uq_generation_event_outcome": PictureSettled()}):
+            await self._connection.execute(insert(generation_event), values)
         return event
 
     async def pin_references(self, id: UUID, references: Sequence[PinnedReference]) -> None:
@@ -289,8 +307,7 @@ class Generations:
 
     async def outcomes(self, id: UUID) -> Sequence[GenerationEvent]:
         """What became of single pictures."""
-        is_settled = or_(_e.image_id.is_not(None), and_(_e.failure.is_not(None), _e.index.is_not(None)))
-        statement = select(*_EVENT).where(_e.generation_id == id, is_settled).order_by(_e.seq)
+        statement = select(*_EVENT).where(_e.generation_id == id, text(f"({IS_OUTCOME})")).order_by(_e.seq)
         return [_event(row) for row in await self._connection.execute(statement)]
 
     async def last_seqs(self, ids: Sequence[UUID]) -> dict[UUID, int]:
@@ -308,8 +325,8 @@ class Generations:
         await self._connection.execute(insert(provider_attempt).values(values))
 
     async def finish_attempt(self, attempt: Attempt) -> None:
-        """Store the end of a call."""
-        statement = update(provider_attempt).where(_a.id == attempt.id)
+        """Store the end of a call, the first that is told."""
+        statement = update(provider_attempt).where(_a.id == attempt.id, _a.outcome == STARTED)
         await self._connection.execute(
             statement.values(
                 finished_at=attempt.finished_at,
@@ -354,6 +371,28 @@ class Generations:
         """What has not ended."""
         statement = select(_c.id).where(_c.finished_at.is_(None), _c.created_at < created_before)
         return (await self._connection.execute(statement)).scalars().all()
+
+    async def running_of(
+        self, owner_ids: Sequence[UUID], begun_after: datetime | None = None
+    ) -> Sequence[RunningGeneration]:
+        """What has not ended of the owners', and what is new."""
+        has_ended = _c.finished_at.is_not(None)
+        told = select(_c.id, _c.owner_id, _c.event_seq, has_ended).where(_c.owner_id.in_(owner_ids))
+        running = told.where(~has_ended)
+        # Two questions in one statement: an index answers each, and none their disjunction.
+        statement = union_all(running, told.where(has_ended, _c.created_at > begun_after)) if begun_after else running
+        return [RunningGeneration(*row) for row in await self._connection.execute(statement)]
+
+    async def ended(self, ids: Sequence[UUID], before: datetime) -> set[UUID]:
+        """All but those that run, or ended since."""
+        needed = or_(_c.finished_at.is_(None), _c.finished_at >= before)
+        rows = await self._connection.execute(select(_c.id).where(_c.id.in_(ids), needed))
+        return set(ids) - set(rows.scalars())
+
+    async def drop_previews(self, ids: Sequence[UUID]) -> None:
+        """Have the events point at none."""
+        shown = (_e.generation_id.in_(ids), _e.preview.is_not(None))
+        await self._connection.execute(update(generation_event).where(*shown).values(preview=null()))
 
 
 def _may_take(state: GenerationState | None) -> ColumnElement[bool]:

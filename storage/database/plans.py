@@ -16,16 +16,16 @@ from storage.database.tables import plan, plan_limit, user_limit
 
 _c, _l, _u = plan.c, plan_limit.c, user_limit.c
 _PLAN = (
-    select(_c.id, _c.community_id, _c.name, _c.created_at, _l.feature, _l.unit, _l.amount)
+    select(_c.id, _c.community_id, _c.name, _c.created_at, _c.priority, _l.feature, _l.unit, _l.amount)
     .outerjoin(plan_limit, _l.plan_id == _c.id)
     .order_by(_c.name, _c.id, _l.feature, _l.unit)
 )
 
 
 def _plan(rows: Sequence[Sequence[Any]]) -> Plan:
-    row_id, community_id, name, created_at, *_ = rows[0]
-    limits = tuple(Limit(Feature(row[4]), QuotaUnit(row[5]), row[6]) for row in rows if row[4] is not None)
-    return Plan(row_id, community_id, name, limits, created_at)
+    row_id, community_id, name, created_at, priority, *_ = rows[0]
+    limits = tuple(Limit(Feature(row[5]), QuotaUnit(row[6]), row[7]) for row in rows if row[5] is not None)
+    return Plan(row_id, community_id, name, limits, created_at, priority)
 
 
 def _offered(community_id: UUID) -> ColumnElement[bool]:
@@ -41,7 +41,7 @@ class Plans:
 
     async def add(self, new: Plan) -> None:
         """Store a plan."""
-        values = {"id": new.id, "community_id": new.community_id, "name": new.name, "created_at": new.created_at}
+        values = {column.name: getattr(new, column.name) for column in plan.c}
         await self._connection.execute(insert(plan), values)
         await self._add_limits(new)
 
@@ -63,8 +63,9 @@ class Plans:
         return found[0]
 
     async def update(self, changed: Plan) -> None:
-        """Store name and limits."""
-        await self._connection.execute(update(plan).where(_c.id == changed.id).values(name=changed.name))
+        """Store name, priority and limits."""
+        values = {"name": changed.name, "priority": changed.priority}
+        await self._connection.execute(update(plan).where(_c.id == changed.id).values(values))
         await self._connection.execute(delete(plan_limit).where(_l.plan_id == changed.id))
         await self._add_limits(changed)
 

@@ -38,6 +38,8 @@ NAMES = {
 _POSTGRES_ALONE = {"dialect": "postgresql"}
 TELLS_A_COST = "outcome = 'SUCCEEDED' AND cost_basis IN ('REPORTED', 'USAGE', 'LISTED')"
 """What a picture costs is learned from such calls; in the question as in the index, or it isn't used."""
+IS_OUTCOME = 'image_id IS NOT NULL OR (failure IS NOT NULL AND "index" IS NOT NULL)'
+"""Such events tell what became of a picture; each is told of once."""
 
 
 class _Tables(SQLModel):
@@ -227,6 +229,7 @@ class GenerationRow(_Tables, table=True):
         Index("ix_generation_identity_id", "identity_id"),
         Index("ix_generation_parent_image_id", "parent_image_id"),
         Index("ix_generation_step_id", "step_id"),
+        Index("ix_generation_retry_of_id", "retry_of_id"),
         Index("ix_generation_running", "created_at", **_where("finished_at IS NULL")),
         CheckConstraint("(estimated_cost_micro_usd IS NULL) = (estimated_cost_basis IS NULL)", name="estimated_cost"),
         CheckConstraint("(actual_cost_micro_usd IS NULL) = (actual_cost_basis IS NULL)", name="actual_cost"),
@@ -265,13 +268,20 @@ class GenerationRow(_Tables, table=True):
     actual_cost_basis: str | None
     created_at: datetime = _moment()
     finished_at: datetime | None = _moment(nullable=True)
+    retry_of_id: UUID | None = Field(foreign_key="generation.id", ondelete="SET NULL")
 
 
 class GenerationEventRow(_Tables, table=True):
-    """Events: what was told, never changed. An image told of may be gone since, so `image_id` is no foreign key."""
+    """Events: what was told, never changed, but for previews, which go when they are of no use any more.
+
+    An image told of may be gone since, so `image_id` is no foreign key.
+    """
 
     __tablename__ = "generation_event"
-    __table_args__ = (CheckConstraint("seq > 0", name="seq"),)
+    __table_args__ = (
+        CheckConstraint("seq > 0", name="seq"),
+        Index("uq_generation_event_outcome", "generation_id", "index", unique=True, **_where(IS_OUTCOME)),
+    )
 
     generation_id: UUID = Field(primary_key=True, foreign_key="generation.id", ondelete="CASCADE")
     seq: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
@@ -400,12 +410,16 @@ class PlanRow(_Tables, table=True):
     """Plans; those without a community are the operator's."""
 
     __tablename__ = "plan"
-    __table_args__ = (Index("ix_plan_community_id", "community_id"),)
+    __table_args__ = (
+        Index("ix_plan_community_id", "community_id"),
+        CheckConstraint("priority BETWEEN 1 AND 10", name="priority"),
+    )
 
     id: UUID = Field(primary_key=True)
     community_id: UUID | None = Field(foreign_key="community.id", ondelete="RESTRICT")
     name: str
     created_at: datetime = _moment()
+    priority: int = Field(sa_column_kwargs={"server_default": "1"})
 
 
 class PlanLimitRow(_Tables, table=True):
@@ -472,6 +486,16 @@ class UsageEventRow(_Tables, table=True):
     basis: str | None
 
 
+class WorkerRow(_Tables, table=True):
+    """Workers, with their last signs of life; kept by the job engine."""
+
+    __tablename__ = "worker"
+
+    id: str = Field(primary_key=True)
+    started_at: datetime = _moment()
+    seen_at: datetime = _moment()
+
+
 METADATA = _Tables.metadata
 
 
@@ -498,6 +522,7 @@ plan_limit = _table("plan_limit")
 user_limit = _table("user_limit")
 usage_counter = _table("usage_counter")
 usage_event = _table("usage_event")
+worker = _table("worker")
 
 # What SQLAlchemy has no words for; the migrations have the same.
 _BESIDE = {

@@ -1,26 +1,33 @@
 """Questions about the counters of usage, and the ledger they are the sums of."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, bindparam, insert, literal_column, null, select, union_all, update
+from sqlalchemy import BigInteger, bindparam, exists, insert, literal_column, null, select, union_all, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.costs import CostBasis
 from domain.errors import NotFound
 from domain.quotas import Account, Allowance, Counter, Feature, QuotaUnit, UsageEvent, UsageKind
-from storage.database.tables import community, plan_limit, usage_counter, usage_event, user_limit
+from storage.database.tables import community, generation, plan, plan_limit, usage_counter, usage_event, user_limit
 
 NO_LIMIT = 2**63 - 1
 
 _c, _e = usage_counter.c, usage_event.c
 _ALLOWANCE = union_all(
-    select(community.c.time_zone, community.c.id.label("subject_id"), *plan_limit.c["feature", "unit", "amount"])
-    .outerjoin(plan_limit, plan_limit.c.plan_id == community.c.plan_id)
+    select(
+        community.c.time_zone,
+        plan.c.priority,
+        community.c.id.label("subject_id"),
+        *plan_limit.c["feature", "unit", "amount"],
+    )
+    .outerjoin(plan, plan.c.id == community.c.plan_id)
+    .outerjoin(plan_limit, plan_limit.c.plan_id == plan.c.id)
     .where(community.c.id == bindparam("community_id")),
-    select(null(), *user_limit.c["user_id", "feature", "unit", "amount"]).where(
+    select(null(), null(), *user_limit.c["user_id", "feature", "unit", "amount"]).where(
         user_limit.c.user_id.in_(bindparam("user_ids", expanding=True))
     ),
 )
@@ -49,6 +56,25 @@ _IS_RESERVATION = _e.kind == literal_column(f"'{UsageKind.RESERVE}'")
 # By unit, as they were reserved: transactions that hold counters in one order never wait for each other.
 _RESERVED = select(usage_event).where(_OF_GENERATION, _IS_RESERVATION).order_by(_e.feature, _e.unit).with_for_update()
 _ENDED = select(_e.feature, _e.unit).where(_OF_GENERATION, ~_IS_RESERVATION)
+_end = usage_event.alias("end")
+_HELD_BY_ENDED = (
+    select(_e.generation_id)
+    .distinct()
+    .join(generation, generation.c.id == _e.generation_id)
+    .where(
+        _e.at >= bindparam("since"),
+        _IS_RESERVATION,
+        generation.c.finished_at < bindparam("before"),
+        ~exists().where(
+            _end.c.generation_id == _e.generation_id,
+            _end.c.feature == _e.feature,
+            _end.c.unit == _e.unit,
+            _end.c.kind != literal_column(f"'{UsageKind.RESERVE}'"),
+            # No end is before its beginning: so that the index of moments serves both.
+            _end.c.at >= bindparam("since"),
+        ),
+    )
+)
 
 
 def _event(row: Mapping[Any, Any]) -> UsageEvent:
@@ -71,16 +97,16 @@ class Usage:
         self._connection = connection
 
     async def allowance(self, community_id: UUID, user_ids: Sequence[UUID]) -> Allowance:
-        """The community's time zone, its plan's limits and the users' own."""
+        """The community's time zone, its plan's priority and limits, and the users' own limits."""
         whose = {"community_id": community_id, "user_ids": user_ids}
         rows = (await self._connection.execute(_ALLOWANCE, whose)).all()
-        time_zone = next((row.time_zone for row in rows if row.time_zone), None)
+        time_zone, priority = next(((row.time_zone, row.priority) for row in rows if row.time_zone), (None, None))
         if time_zone is None:
             raise NotFound("Community", community_id)
-        return Allowance(
-            time_zone,
-            {(row.subject_id, Feature(row.feature), QuotaUnit(row.unit)): row.amount for row in rows if row.feature},
-        )
+        limits = {
+            (row.subject_id, Feature(row.feature), QuotaUnit(row.unit)): row.amount for row in rows if row.feature
+        }
+        return Allowance(time_zone, limits, priority or 1)
 
     async def reserve(self, account: Account, amount: int, limit: int | None) -> bool:
         """Reserve within the limit. The counter's first row of a month knows no condition, so that is asked before."""
@@ -122,3 +148,8 @@ class Usage:
         reserved = [_event(row) for row in (await self._connection.execute(_RESERVED, of_generation)).mappings()]
         ended = {tuple(row) for row in await self._connection.execute(_ENDED, of_generation)}
         return [event for event in reserved if (event.feature, event.unit) not in ended]
+
+    async def held_by_ended(self, since: datetime, before: datetime) -> Sequence[UUID]:
+        """Generations that ended without their reservations."""
+        rows = await self._connection.execute(_HELD_BY_ENDED, {"since": since, "before": before})
+        return rows.scalars().all()

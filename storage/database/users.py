@@ -153,6 +153,10 @@ class Users:
         rows = await self._connection.execute(_COMMUNITY.where(community.c.id.in_(ids)))
         return [Community(*row) for row in rows]
 
+    async def community_ids(self) -> Sequence[UUID]:
+        """All communities' ids."""
+        return (await self._connection.execute(select(community.c.id))).scalars().all()
+
     async def community_named(self, name: str) -> Community | None:
         """The community of the name; always the same one where two are called so."""
         statement = _COMMUNITY.where(community.c.name == name).order_by(community.c.id).limit(1)

@@ -18,7 +18,9 @@ from domain.generations import (
     GenerationEvent,
     GenerationState,
     IdempotencyKeyTaken,
+    PictureSettled,
     PinnedReference,
+    RunningGeneration,
 )
 from domain.pages import Cursor, Page, PageRequest
 from domain.prompts import StructuredPrompt
@@ -111,6 +113,7 @@ async def test_a_generation_comes_back_as_stored(unit_of_work: UnitOfWorkFactory
     prompt = a_prompt(viewer.user.community_id, 4)
     wizard = a_wizard(viewer.user.community_id)
     step = a_step(wizard)
+    bare = a_generation(viewer.user)
     full = a_generation(
         viewer.user,
         identity_id=identity.id,
@@ -131,15 +134,15 @@ async def test_a_generation_comes_back_as_stored(unit_of_work: UnitOfWorkFactory
         expected_s=12.5,
         actual_cost=Cost(HUGE, CostBasis.REPORTED),
         finished_at=after(30),
+        retry_of_id=bare.id,
     )
-    bare = a_generation(viewer.user)
     async with unit_of_work() as work:
         await work.identities.add(identity)
         await work.prompts.add(prompt)
         await work.wizards.add(wizard)
         await work.wizards.add_step(step)
         await work.commit()
-    await stored(unit_of_work, full, bare)
+    await stored(unit_of_work, bare, full)
     async with unit_of_work(read_only=True) as work:
         assert await work.generations.load(full.id) == full
         assert await work.generations.get(viewer.scope, bare.id) == bare
@@ -238,6 +241,42 @@ async def test_an_event_comes_back_as_told(unit_of_work: UnitOfWorkFactory) -> N
         assert await work.generations.outcomes(generation.id) == expected[3:]
 
 
+IMAGE_OF_0 = EventDraft(stage="Done", index=0, image_id=uuid4())
+FAILURE_OF_0 = EventDraft(stage="Refused", index=0, failure=replace(REFUSAL, index=0))
+
+
+@pytest.mark.parametrize("again", [IMAGE_OF_0, replace(IMAGE_OF_0, image_id=uuid4()), FAILURE_OF_0])
+@pytest.mark.parametrize("first", [IMAGE_OF_0, FAILURE_OF_0])
+async def test_what_became_of_a_picture_is_told_once(
+    unit_of_work: UnitOfWorkFactory, first: EventDraft, again: EventDraft
+) -> None:
+    """Whatever the second one says: it draws no number. Other pictures, and all else of this one, are told."""
+    generation, other = await a_stored_generation(unit_of_work), await a_stored_generation(unit_of_work)
+    await tell(unit_of_work, generation, first)
+    for _ in range(2):
+        with pytest.raises(PictureSettled):
+            await tell(unit_of_work, generation, again)
+    preview = EventDraft(stage="Preview 1", index=0, preview=PICTURE)
+    whole = EventDraft(stage="All failed", failure=replace(REFUSAL, index=None))
+    for draft in (replace(first, index=1), preview, preview, whole, whole, EventDraft(STORING)):
+        assert await tell(unit_of_work, generation, draft)
+    assert await tell(unit_of_work, other, first)
+    assert [event.seq for event in await events(unit_of_work, generation)] == list(range(1, 8))
+    async with unit_of_work(read_only=True) as work:
+        assert [event.seq for event in await work.generations.outcomes(generation.id)] == [1, 2]
+
+
+async def test_of_workers_that_tell_of_a_picture_at_once_one_is_heard(unit_of_work: UnitOfWorkFactory) -> None:
+    """The others are told so."""
+    generation = await a_stored_generation(unit_of_work)
+    drafts = [replace(IMAGE_OF_0, image_id=uuid4()) for _ in range(5)]
+    told = await asyncio.gather(*(tell(unit_of_work, generation, draft) for draft in drafts), return_exceptions=True)
+    assert sum(isinstance(answer, PictureSettled) for answer in told) == 4
+    (heard,) = [answer for answer in told if isinstance(answer, GenerationEvent)]
+    assert await events(unit_of_work, generation) == [heard]
+    assert heard.seq == 1
+
+
 @pytest.mark.parametrize("present", [QUEUED, PREPARING, GENERATING, STORING])
 @pytest.mark.parametrize("asked", [QUEUED, PREPARING, GENERATING, STORING])
 async def test_a_state_is_told_once_and_never_goes_back(
@@ -317,6 +356,23 @@ async def test_attempts_come_back_as_recorded(unit_of_work: UnitOfWorkFactory) -
         assert await work.generations.attempts_of([generation.id, uuid4()]) == [ended, second, lost]
         with pytest.raises(Exception, match=r"(?i)unique"):
             await work.generations.add_attempt(an_attempt(generation, 2))
+
+
+async def test_how_a_call_ended_is_recorded_once(unit_of_work: UnitOfWorkFactory) -> None:
+    """By whoever is first: a worker that was held for dead doesn't unsay it."""
+    generation = await a_stored_generation(unit_of_work)
+    begun = an_attempt(generation)
+    lost = replace(begun, finished_at=after(4), outcome=FailureCode.UNKNOWN_CHARGED.value, is_charged=True)
+    made = replace(begun, finished_at=after(9), outcome=SUCCEEDED, cost=COST, provider_request_id="req_1")
+    async with unit_of_work() as work:
+        await work.generations.add_attempt(begun)
+        await work.commit()
+    for ended in (lost, made):
+        async with unit_of_work() as work:
+            await work.generations.finish_attempt(ended)
+            await work.commit()
+        async with unit_of_work(read_only=True) as work:
+            assert await work.generations.attempts_of([generation.id]) == [lost]
 
 
 @pytest.mark.parametrize("gone", ["identity_id", "step_id", "parent_image_id"])
@@ -410,3 +466,47 @@ async def test_generations_that_run_are_found_by_their_age(unit_of_work: UnitOfW
     async with unit_of_work(read_only=True) as work:
         assert set(await work.generations.running(after(3))) == {old.id, elsewhere.id}
         assert await work.generations.running(after(1)) == []
+
+
+async def test_what_runs_is_found_by_its_owner(unit_of_work: UnitOfWorkFactory, statements: Statements) -> None:
+    """With its newest number, of all the owners asked for, in one question; whoever asked for it."""
+    one, two, stranger = [await stored_viewer(unit_of_work) for _ in range(3)]
+    running, ended, theirs, elsewhere = (a_generation(viewer.user) for viewer in (one, one, two, stranger))
+    await stored(unit_of_work, running, ended, theirs, elsewhere)
+    for generation in (running, ended, theirs):
+        await tell(unit_of_work, generation, EventDraft(QUEUED))
+    await tell(unit_of_work, theirs, EventDraft(PREPARING))
+    await end(unit_of_work, ended, FAILED)
+    statements.sent.clear()
+    async with unit_of_work(read_only=True) as work:
+        found = await work.generations.running_of([one.id, two.id, uuid4()])
+        assert len(statements.sent) == 1
+        assert await work.generations.running_of([]) == []
+    assert set(found) == {RunningGeneration(running.id, one.id, 1), RunningGeneration(theirs.id, two.id, 2)}
+
+
+async def test_what_ended_before_a_moment_is_told_from_the_rest(unit_of_work: UnitOfWorkFactory) -> None:
+    """As is what isn't there; what runs, and what ended at the moment or later, is not."""
+    viewer = await stored_viewer(unit_of_work)
+    running, ended = a_generation(viewer.user), a_generation(viewer.user)
+    await stored(unit_of_work, running, ended)
+    await end(unit_of_work, ended, FAILED)
+    nobody = uuid4()
+    async with unit_of_work(read_only=True) as work:
+        assert await work.generations.ended([running.id, ended.id, nobody], after(9)) == {nobody}
+        assert await work.generations.ended([running.id, ended.id, nobody], after(10)) == {ended.id, nobody}
+        assert await work.generations.ended([], after(10)) == set()
+
+
+async def test_previews_are_dropped_from_the_events(unit_of_work: UnitOfWorkFactory) -> None:
+    """The events stay as they are otherwise, and those of other generations altogether."""
+    first, second, other = [await a_stored_generation(unit_of_work) for _ in range(3)]
+    drafts = [EventDraft(QUEUED), EventDraft(stage="Preview 1", index=1, preview=PICTURE), IMAGE_OF_0]
+    told = {each.id: [await tell(unit_of_work, each, draft) for draft in drafts] for each in (first, second, other)}
+    async with unit_of_work() as work:
+        await work.generations.drop_previews([first.id, second.id, uuid4()])
+        await work.commit()
+    for generation in (first, second):
+        expected = [event and replace(event, preview=None) for event in told[generation.id]]
+        assert await events(unit_of_work, generation) == expected
+    assert await events(unit_of_work, other) == told[other.id]

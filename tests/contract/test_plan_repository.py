@@ -5,6 +5,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from domain.errors import Conflict, NotFound
 from domain.quotas import Feature, Limit, Plan, QuotaUnit
@@ -36,7 +37,7 @@ async def test_plans_come_back_as_stored_by_name(unit_of_work: UnitOfWorkFactory
     community = await stored_community(unit_of_work)
     plans = [
         a_plan(community.id, name="Free"),
-        a_plan(None, IMAGES, name="Large"),
+        a_plan(None, IMAGES, name="Large", priority=10),
         a_plan(community.id, IMAGES, MONEY, name="Small"),
         a_plan(None, MONEY, name="Small"),
     ]
@@ -45,6 +46,13 @@ async def test_plans_come_back_as_stored_by_name(unit_of_work: UnitOfWorkFactory
         found = await work.plans.list(community.id)
     assert [plan.name for plan in found] == ["Free", "Large", "Small", "Small"]
     assert sorted(found, key=plans.index) == plans
+
+
+@pytest.mark.parametrize("priority", [0, 11])
+async def test_a_priority_out_of_bounds_is_refused(unit_of_work: UnitOfWorkFactory, priority: int) -> None:
+    """By the database itself."""
+    with pytest.raises(IntegrityError):
+        await stored(unit_of_work, a_plan(None, priority=priority))
 
 
 async def test_other_communities_plans_are_not_found(unit_of_work: UnitOfWorkFactory) -> None:
@@ -70,7 +78,7 @@ async def test_a_changed_plan_has_its_new_limits_alone(unit_of_work: UnitOfWorkF
     plan, other = a_plan(community.id, IMAGES, MONEY), a_plan(community.id, IMAGES, name="Other")
     await stored(unit_of_work, plan, other)
     for limits in ((IMAGES,), (MONEY,), (), (replace(IMAGES, amount=0), MONEY)):
-        changed = replace(plan, name=f"With {len(limits)}", limits=limits)
+        changed = replace(plan, name=f"With {len(limits)}", limits=limits, priority=1 + len(limits))
         async with unit_of_work() as work:
             await work.plans.update(changed)
             await work.commit()

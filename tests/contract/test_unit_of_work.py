@@ -128,7 +128,7 @@ class CommunityQueue:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def enqueue_generation(self, generation: Generation) -> None:
+    async def enqueue_generation(self, generation: Generation, priority: int) -> None:
         """Write it under the generation's id."""
         statement = text(f"INSERT INTO community (id, name, time_zone) VALUES ('{generation.id.hex}', 'job', 'UTC')")  # noqa: S608 - an id of our own
         await self._connection.run_sync(lambda connection: connection.execute(statement))
@@ -140,7 +140,7 @@ async def test_a_job_is_put_in_line_on_the_connection_of_its_rows(database: Data
     viewer = await stored_viewer(unit_of_work)
     for is_kept in (False, True):
         async with unit_of_work() as work:
-            await work.jobs.enqueue_generation(a_generation(viewer.user))
+            await work.jobs.enqueue_generation(a_generation(viewer.user), 1)
             if is_kept:
                 await work.commit()
         async with unit_of_work(read_only=True) as work:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from domain.costs import CostBasis
 from domain.errors import NotFound
-from domain.generations import Generation
+from domain.generations import EventDraft, Generation, GenerationState
 from domain.quotas import Account, Allowance, Counter, Feature, Limit, QuotaUnit, UsageEvent, UsageKind
 from domain.repositories import UnitOfWorkFactory
 from storage.database.databases import Database
@@ -74,11 +74,11 @@ def an_end(held: UsageEvent, used: int = 1) -> UsageEvent:
 
 
 async def test_what_limits_users_requests(unit_of_work: UnitOfWorkFactory) -> None:
-    """The time zone, the limits of the community's plan, and those of the users asked for."""
+    """The time zone, the priority and the limits of the community's plan, and the limits of the users asked for."""
     community = await stored_community(unit_of_work)
     viewer, other = await stored_viewer(unit_of_work, community), await stored_viewer(unit_of_work, community)
     dollars = Limit(FEATURE, MONEY, 5_000_000)
-    plan, another = a_plan(None, limit_of(50), dollars), a_plan(community.id, limit_of(1))
+    plan, another = a_plan(None, limit_of(50), dollars, priority=7), a_plan(community.id, limit_of(1), priority=3)
     async with unit_of_work() as work:
         assert await work.usage.allowance(community.id, [viewer.id]) == Allowance("UTC")
         for each in (plan, another):
@@ -94,11 +94,11 @@ async def test_what_limits_users_requests(unit_of_work: UnitOfWorkFactory) -> No
         with pytest.raises(NotFound, match="Community not found"):
             await work.usage.allowance(uuid4(), [viewer.id])
     limits = {(community.id, FEATURE, QuotaUnit.IMAGES): 50, (community.id, FEATURE, MONEY): 5_000_000}
-    assert of_nobody == Allowance("Asia/Tokyo", limits)
+    assert of_nobody == Allowance("Asia/Tokyo", limits, 7)
     limits[viewer.id, FEATURE, QuotaUnit.IMAGES] = 7
-    assert of_viewer == Allowance("Asia/Tokyo", limits)
+    assert of_viewer == Allowance("Asia/Tokyo", limits, 7)
     limits[other.id, FEATURE, QuotaUnit.IMAGES] = 8
-    assert of_both == Allowance("Asia/Tokyo", limits)
+    assert of_both == Allowance("Asia/Tokyo", limits, 7)
 
 
 async def test_reserving_goes_exactly_to_the_limit(unit_of_work: UnitOfWorkFactory) -> None:
@@ -226,6 +226,42 @@ async def test_a_reservation_ends_once(unit_of_work: UnitOfWorkFactory) -> None:
     for again in (an_end(held), an_end(held, used=0), replace(held, id=uuid4())):
         with pytest.raises(IntegrityError):
             await record(unit_of_work, again)
+
+
+async def test_a_plan_without_limits_has_a_priority_all_the_same(
+    unit_of_work: UnitOfWorkFactory, statements: Statements
+) -> None:
+    """And it takes one statement to know it."""
+    community = await stored_community(unit_of_work)
+    plan = a_plan(None, priority=4)
+    async with unit_of_work() as work:
+        await work.plans.add(plan)
+        await work.users.update_community(replace(community, plan_id=plan.id))
+        await work.commit()
+    statements.sent.clear()
+    async with unit_of_work(read_only=True) as work:
+        assert await work.usage.allowance(community.id, []) == Allowance("UTC", {}, 4)
+    assert len(statements.sent) == 1
+
+
+async def test_what_ended_and_still_holds_is_found(unit_of_work: UnitOfWorkFactory) -> None:
+    """Once, whatever it holds, when it ended before the moment; not what runs, was settled, or reserved long ago."""
+    held, half, settled, old, late, running = [await a_running_generation(unit_of_work) for _ in range(6)]
+    async with unit_of_work() as work:
+        for generation in (held, half, settled, old):
+            await work.generations.finish(generation.id, after(20), EventDraft(GenerationState.FAILED), [], None)
+        await work.generations.finish(late.id, after(30), EventDraft(GenerationState.FAILED), [], None)
+        await work.commit()
+    for generation in (held, half, settled, late, running):
+        images, money = a_reservation(generation, at=after(5)), a_reservation(generation, unit=MONEY, at=after(5))
+        await record(unit_of_work, images, money)
+        if generation is half:
+            await record(unit_of_work, an_end(money, used=0))
+        if generation is settled:
+            await record(unit_of_work, an_end(images), an_end(money, used=0))
+    await record(unit_of_work, a_reservation(old, at=after(4)))
+    async with unit_of_work(read_only=True) as work:
+        assert sorted(await work.usage.held_by_ended(after(5), after(30))) == sorted([held.id, half.id])
 
 
 @pytest.mark.parametrize("kind", list(UsageKind))

@@ -169,3 +169,10 @@ async def test_a_locked_community_waits_for_its_turn(unit_of_work: UnitOfWorkFac
     await asyncio.gather(*(lengthen() for _ in range(12)))
     async with unit_of_work(read_only=True) as work:
         assert (await work.users.community(community.id)).name == "." * 12
+
+
+async def test_every_community_is_known(unit_of_work: UnitOfWorkFactory) -> None:
+    """By its id."""
+    communities = [await stored_community(unit_of_work) for _ in range(3)]
+    async with unit_of_work(read_only=True) as work:
+        assert set(await work.users.community_ids()) >= {community.id for community in communities}

@@ -5,9 +5,10 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +18,10 @@ import websockets
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 60.0
 ADMIN = "admin@atelier.local"
+# Servers on this machine are spoken to in the clear: reading all the world's authorities for each client takes longest.
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 CREATE_REFERENCE = """
 mutation($input: CreateReferenceImageInput!) {
@@ -69,91 +73,18 @@ def free_port() -> int:
         return port
 
 
-class Server:
-    """One data folder and port; the process behind them may be killed and started again.
+class Unanswered(AssertionError):
+    """The server said that it couldn't."""
 
-    `heard` is everything that its clients were answered.
-    """
 
-    def __init__(self, folder: Path, **settings: str) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.log = folder / "server.log"
-        self.environ = {
-            **{key: value for key, value in os.environ.items() if key in {"PATH", "HOME", "LANG", "VIRTUAL_ENV"}},
-            "ATELIER_DATA_DIR": str(folder / "data"),
-            "PORT": str(self.port),
-            "PUBLIC_URL": self.url,
-            "LOG_FORMAT": "json",
-            **settings,
-        }
-        self.process: subprocess.Popen[bytes] | None = None
-        self.token = ""
+class Client:
+    """Somebody signed in, and the server they speak to. `heard` is everything they were answered."""
+
+    def __init__(self, port: int, token: str = "") -> None:
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.token = token
         self.heard: list[str] = []
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        if self.is_up:
-            self.kill()
-
-    @property
-    def is_up(self) -> bool:
-        """Whether the process runs."""
-        return self.process is not None and self.process.poll() is None
-
-    def command(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run one of the command line's other commands over the same data."""
-        return subprocess.run(
-            [sys.executable, "main.py", *arguments],
-            cwd=ROOT,
-            env=self.environ,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=START_TIMEOUT_S,
-            check=False,
-        )
-
-    async def start(self, *arguments: str) -> None:
-        """Start the process and wait until it answers."""
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: ASYNC220 - forks once, in a test
-                [sys.executable, "main.py", *arguments], cwd=ROOT, env=self.environ, stdout=log, stderr=log
-            )
-        async with asyncio.timeout(START_TIMEOUT_S), httpx.AsyncClient() as client:
-            while True:
-                assert self.process.poll() is None, self.log.read_text()
-                try:
-                    if (await client.get(f"{self.url}/healthz")).status_code == 200:
-                        break
-                except httpx.TransportError:
-                    await asyncio.sleep(0.05)
-        if not self.token:
-            self.token = (await asyncio.to_thread(self.command, "user", "token", ADMIN)).stdout.strip()
-
-    def kill(self) -> None:
-        """End the process with SIGKILL, as a crash would."""
-        assert self.process
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self) -> int:
-        """End the process politely. Returns its exit code."""
-        assert self.process
-        self.process.terminate()
-        return self.process.wait(timeout=30)
-
-    async def wait_for_death(self, timeout_s: float = 30) -> None:
-        """Wait until the process has ended by itself."""
-        assert self.process
-        await asyncio.wait_for(asyncio.to_thread(self.process.wait), timeout_s)
-
-    @property
-    def password(self) -> str:
-        """The admin's, which the first start printed."""
-        return self.log.read_text().partition("with the password  ")[2].split()[0]
 
     @property
     def headers(self) -> dict[str, str]:
@@ -162,7 +93,7 @@ class Server:
 
     async def send(self, query: str, **variables: object) -> dict[str, Any]:
         """The data of an operation that must not have errors."""
-        async with httpx.AsyncClient(timeout=30) as client:
+        async with httpx.AsyncClient(timeout=30, verify=NO_TLS) as client:
             answer = await client.post(
                 f"{self.url}/graphql", json={"query": query, "variables": variables}, headers=self.headers
             )
@@ -171,7 +102,7 @@ class Server:
     async def upload(self, query: str, variables: dict[str, Any], filename: str, content: bytes) -> dict[str, Any]:
         """The data of an operation with one file, in `variables.input.file`."""
         variables["input"]["file"] = None
-        async with httpx.AsyncClient(timeout=30) as client:
+        async with httpx.AsyncClient(timeout=30, verify=NO_TLS) as client:
             answer = await client.post(
                 f"{self.url}/graphql",
                 data={
@@ -186,7 +117,8 @@ class Server:
     def _told(self, answer: httpx.Response) -> dict[str, Any]:
         self.heard.append(answer.text)
         body = answer.json()
-        assert "errors" not in body, body
+        if "errors" in body:
+            raise Unanswered(body)
         data: dict[str, Any] = body["data"]
         return data
 
@@ -224,6 +156,106 @@ class Server:
                     return
                 if message["type"] == "ping":
                     continue
-                assert message["type"] == "next", message
-                assert "errors" not in message["payload"], message
+                if message["type"] != "next" or "errors" in message["payload"]:
+                    raise Unanswered(message)
                 yield message["payload"]["data"]["generationProgress"]
+
+
+class Server(Client):
+    """One data folder and port; the process behind them may be killed and started again. Its client is the admin."""
+
+    def __init__(self, folder: Path, *, name: str = "server", **settings: str) -> None:
+        super().__init__(free_port())
+        self.log = folder / f"{name}.log"
+        self.environ = {
+            **{key: value for key, value in os.environ.items() if key in {"PATH", "HOME", "LANG", "VIRTUAL_ENV"}},
+            "ATELIER_DATA_DIR": str(folder / "data"),
+            "PORT": str(self.port),
+            "PUBLIC_URL": self.url,
+            "LOG_FORMAT": "json",
+            **settings,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self.is_up:
+            self.kill()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the process runs."""
+        return self.process is not None and self.process.poll() is None
+
+    def command(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run one of the command line's other commands over the same data."""
+        return subprocess.run(
+            [sys.executable, "main.py", *arguments],
+            cwd=ROOT,
+            env=self.environ,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=START_TIMEOUT_S,
+            check=False,
+        )
+
+    async def start(self, *arguments: str) -> None:
+        """Start the process and wait until it answers."""
+        await self._start_until(self._answers, *arguments)
+        if not self.token:
+            self.token = (await asyncio.to_thread(self.command, "user", "token", ADMIN)).stdout.strip()
+
+    async def start_worker(self) -> None:
+        """Start a process that only makes pictures, and wait until it says that it does."""
+        told = self.log.stat().st_size if self.log.exists() else 0
+        await self._start_until(lambda: self._says("worker started", told), "worker")
+
+    async def _start_until(self, is_up: Callable[[], Awaitable[bool]], *arguments: str) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: ASYNC220 - forks once, in a test
+                [sys.executable, "main.py", *arguments], cwd=ROOT, env=self.environ, stdout=log, stderr=log
+            )
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while not await is_up():
+                assert self.process.poll() is None, self.log.read_text()
+                await asyncio.sleep(0.05)
+
+    async def _answers(self) -> bool:
+        async with httpx.AsyncClient(verify=NO_TLS) as client:
+            try:
+                return (await client.get(f"{self.url}/healthz")).status_code == 200
+            except httpx.TransportError:
+                return False
+
+    async def _says(self, words: str, after: int) -> bool:
+        return words in self.log.read_bytes()[after:].decode(errors="replace")
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send the process a signal."""
+        assert self.process
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End the process with SIGKILL, as a crash would."""
+        assert self.process
+        self.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """End the process politely. Returns its exit code."""
+        assert self.process
+        self.process.terminate()
+        return self.process.wait(timeout=STOP_TIMEOUT_S)
+
+    async def wait_for_death(self, timeout_s: float = 30) -> None:
+        """Wait until the process has ended by itself."""
+        assert self.process
+        await asyncio.wait_for(asyncio.to_thread(self.process.wait), timeout_s)
+
+    @property
+    def password(self) -> str:
+        """The admin's, which the first start printed."""
+        return self.log.read_text().partition("with the password  ")[2].split()[0]

@@ -16,8 +16,8 @@ from domain.providers import (
 )
 from tests import pictures
 
-Step = ProviderEvent | BaseException | float
-"""What a call does next: tell something, raise, or take that many seconds."""
+Step = ProviderEvent | BaseException | float | asyncio.Event
+"""What a call does next: tell something, raise, take that many seconds, or wait until something has happened."""
 
 DRAWN = PictureArrived(pictures.jpeg(40, 30), revised_prompt="a finer house", request_id="req-1", cost_micro_usd=40_000)
 """How a call ends for which no script was written."""
@@ -78,6 +78,8 @@ class FakeProvider:
                     raise step
                 if isinstance(step, float):
                     await asyncio.sleep(step)
+                elif isinstance(step, asyncio.Event):
+                    await step.wait()
                 else:
                     yield step
         finally:

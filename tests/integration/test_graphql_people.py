@@ -113,7 +113,7 @@ async def test_without_a_token_nothing_but_signing_in_answers(client: Client, wo
     """Every root field but signIn refuses who isn't signed in."""
     operations = [f"mutation {{ {field} }}" for field in _calls(world.schema._schema.mutation_type)]
     operations += [f"{{ {field} }}" for field in _calls(world.schema._schema.query_type)]
-    assert len(operations) == 55
+    assert len(operations) == 57
     for operation in operations:
         answer = await client.ask(operation)
         assert [error.get("extensions") for error in answer["errors"]] == [REFUSED], (operation, answer)

@@ -11,7 +11,7 @@ from tests.graphql import Client, Statements, World, gid, nobody
 from tests.rows import a_plan, limit_of, stored_community, stored_viewer
 
 QUOTA = "{ feature unit limit used reserved remaining resetsAt }"
-PLAN = "{ id name isShared limits { feature unit amount } }"
+PLAN = "{ id name isShared priority limits { feature unit amount } }"
 IMAGES = {"feature": "IMAGE_GENERATION", "unit": "IMAGES"}
 MONEY = {"feature": "IMAGE_GENERATION", "unit": "MICRO_USD"}
 DECEMBER = "2026-12-01T00:00:00+00:00"
@@ -66,7 +66,13 @@ async def test_a_plan_limits_the_community(client: Client, home: list[Viewer], j
     """All members share the plan's allowance; what would exceed it is refused with how the quota stands."""
     admin, ada, bob = home
     plan = (await change(client, admin, "createPlan", name=" Small ", limits=[{**IMAGES, "amount": 3}]))["plan"]
-    assert plan == {"id": plan["id"], "name": "Small", "isShared": False, "limits": [{**IMAGES, "amount": 3}]}
+    assert plan == {
+        "id": plan["id"],
+        "name": "Small",
+        "isShared": False,
+        "priority": 1,
+        "limits": [{**IMAGES, "amount": 3}],
+    }
     on_plan = await change(client, admin, "setCommunityPlan", planId=plan["id"])
     assert on_plan["community"] == {"name": "Lovelace", "plan": plan}
     await generate(client, ada, options={"n": 2})
@@ -179,16 +185,39 @@ async def test_many_quotas_are_two_statements(
         assert [one["money"] for one in found] == [{"unit": "MICRO_USD", "limit": None, "used": 0}] * len(expected)
 
 
+async def test_a_plans_priority(client: Client, home: list[Viewer], jobs: RecordedJobs) -> None:
+    """It is 1 unless said otherwise, stays when it isn't given, and holds for what is asked for from then on."""
+    admin, ada, _ = home
+    plan = (await change(client, admin, "createPlan", name="Plain", limits=[], priority=None))["plan"]
+    assert plan["priority"] == 1
+    plan = (await change(client, admin, "createPlan", name="Big", limits=[], priority=10))["plan"]
+    assert plan["priority"] == 10
+    await generate(client, ada)
+    await change(client, admin, "setCommunityPlan", planId=plan["id"])
+    await generate(client, ada)
+    for input, priority in (({"name": "Bigger"}, 10), ({"priority": None}, 10), ({"priority": 3}, 3)):
+        changed = (await change(client, admin, "updatePlan", id=plan["id"], **input))["plan"]
+        assert changed["priority"] == priority
+    await generate(client, ada)
+    assert jobs.priorities == [1, 10, 3]
+    for priority in (0, 11):
+        refused = await change(client, admin, "updatePlan", id=plan["id"], priority=priority)
+        problem = {"path": ["priority"], "message": "A priority must be between 1 and 10"}
+        assert (refused["__typename"], refused["fields"]) == ("InvalidInputError", [problem])
+    plans = (await client.data("{ plans { name priority } }", viewer=ada))["plans"]
+    assert plans == [{"name": "Bigger", "priority": 3}, {"name": "Plain", "priority": 1}]
+
+
 async def test_plans_are_listed(client: Client, world: World, home: list[Viewer]) -> None:
     """The community's own and the operator's, by name; another community's are not."""
     admin, ada, _ = home
-    own = a_plan(admin.user.community_id, limit_of(3), name="B")
+    own = a_plan(admin.user.community_id, limit_of(3), name="B", priority=4)
     shared = a_plan(None, name="A")
     strangers = a_plan((await stored_community(world.unit_of_work)).id, name="C")
     await world.add(own, shared, strangers)
     expected = [
-        {"id": gid(shared), "name": "A", "isShared": True, "limits": []},
-        {"id": gid(own), "name": "B", "isShared": False, "limits": [{**IMAGES, "amount": 3}]},
+        {"id": gid(shared), "name": "A", "isShared": True, "priority": 1, "limits": []},
+        {"id": gid(own), "name": "B", "isShared": False, "priority": 4, "limits": [{**IMAGES, "amount": 3}]},
     ]
     query = f"query ($ids: [ID!]!) {{ plans {PLAN} nodes(ids: $ids) {{ id }} }}"
     data = await client.data(query, {"ids": [gid(plan) for plan in (own, shared, strangers)]}, ada)
@@ -232,7 +261,13 @@ async def test_what_the_operator_set_stays(client: Client, world: World, home: l
         assert error["message"] == "Only the operator of this server may change plans for all communities"
         assert error["extensions"] == {"code": "FORBIDDEN"}
     plans = (await client.data(f"{{ plans {PLAN} }}", viewer=admin))["plans"]
-    assert {"id": gid(shared), "name": "Small", "isShared": True, "limits": [{**IMAGES, "amount": 3}]} in plans
+    assert {
+        "id": gid(shared),
+        "name": "Small",
+        "isShared": True,
+        "priority": 1,
+        "limits": [{**IMAGES, "amount": 3}],
+    } in plans
 
 
 async def test_a_hundred_plans(client: Client, world: World, home: list[Viewer]) -> None:
@@ -248,6 +283,7 @@ async def test_a_hundred_plans(client: Client, world: World, home: list[Viewer])
     ("mutation", "input", "message"),
     [
         ("createPlan", {"name": "", "limits": []}, "Name must be 1 to 255 characters"),
+        ("createPlan", {"name": "x", "limits": [], "priority": 0}, "A priority must be between 1 and 10"),
         (
             "createPlan",
             {"name": "x", "limits": [{**IMAGES, "amount": -1}]},

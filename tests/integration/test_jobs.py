@@ -1,31 +1,46 @@
-"""The job engine on DBOS itself: in which order it takes the steps, and what it does when one breaks."""
+"""The job engine on DBOS itself: in which order it takes the steps, what it does when one breaks, and how it stops."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
-from typing import Any, cast
+import logging
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-from dbos import DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
+import pytest
+import sqlalchemy as sa
 
-import engine.jobs
-from domain.generation_jobs import GenerationJobs
-from domain.providers import ProviderKind
-from engine.jobs import APPLICATION, QUEUE, VERSION, WORKFLOW, JobEngine
-from storage.database.databases import Database
+from engine.jobs import Jobs
+from engine.locks import AnotherWorker
+from storage.database.databases import Database, open_database
+from tests.engines import (
+    SOON_S,
+    Steps,
+    ended,
+    generations,
+    in_a_loop_of_its_own,
+    put_in_line,
+    quick,
+    status_of,
+    until,
+    with_tables,
+    working,
+)
 
-SOON_S = 20.0
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The address of a migrated database of the test's own, of each kind."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
 
 
-class ScriptedJobs:
-    """Steps that only write down that they were taken. The first of two pictures may break; the second takes time."""
+class ScriptedSteps(Steps):
+    """Steps that write down that they were taken. The first of two pictures may break; the second one waits for it."""
 
     def __init__(self) -> None:
         self.taken: list[str] = []
         self.breaks = False
         self.is_over = asyncio.Event()
+        self._given_up = asyncio.Event()
 
     async def prepare(self, _id: UUID) -> int:
         """Two pictures."""
@@ -34,12 +49,15 @@ class ScriptedJobs:
 
     async def make(self, _id: UUID, index: int) -> None:
         """The first one, or the second."""
-        if index == 1:
-            # Longer than the first one needs to be given up.
-            await asyncio.sleep(2)
-        elif self.breaks:
+        if index == 0 and self.breaks:
+            if "broken 0" in self.taken:
+                self._given_up.set()
             self.taken.append("broken 0")
             raise RuntimeError
+        if index == 1 and self.breaks:
+            await self._given_up.wait()
+            # DBOS needs a moment for writing down that the other one is given up.
+            await asyncio.sleep(1)
         self.taken.append(f"made {index}")
 
     async def finish(self, _id: UUID) -> None:
@@ -53,107 +71,220 @@ class ScriptedJobs:
         self.is_over.set()
 
 
-@asynccontextmanager
-async def worker(database: Database, jobs: object, slots: int = 2) -> AsyncIterator[DBOSClient]:
-    """A process that works, and a client that puts work in line for it."""
-    sync_engine = database.sync_engine()
-    await asyncio.to_thread(engine.jobs.migrate, sync_engine)
-    working = JobEngine(
-        sync_engine, cast("GenerationJobs", jobs), executor_id="here", slots=slots, poll_s=0.1, step_attempts=2
-    )
-    client = DBOSClient(
-        system_database_engine=sync_engine, serializer=DBOSPortableJSONSerializer(), application_name=APPLICATION
-    )
-    working.claim()
-    await working.start()
-    try:
-        yield client
-    finally:
-        await working.aclose(SOON_S)
-        client.destroy()
-
-
-async def ask(client: DBOSClient, provider: ProviderKind = ProviderKind.OFFLINE) -> tuple[UUID, Any]:
-    """Put one generation in line."""
-    id = uuid4()
-    options = EnqueueOptions(
-        workflow_name=WORKFLOW,
-        queue_name=QUEUE,
-        queue_partition_key=provider.value,
-        workflow_id=str(id),
-        app_version=VERSION,
-    )
-    return id, await asyncio.to_thread(client.enqueue, options, str(id))
-
-
-async def run(database: Database, jobs: ScriptedJobs) -> list[str]:
+async def taken(database: Database, steps: ScriptedSteps) -> list[str]:
     """Put one generation in line and wait for its end. Returns the steps as they were taken."""
-    async with worker(database, jobs) as client:
-        _, handle = await ask(client)
-        await asyncio.wait_for(jobs.is_over.wait(), SOON_S)
-        await asyncio.wait_for(asyncio.to_thread(handle.get_result), SOON_S)
-    return jobs.taken
+    async with working(database, steps):
+        await put_in_line(database, *generations(uuid4()))
+        await asyncio.wait_for(steps.is_over.wait(), SOON_S)
+    return steps.taken
 
 
 async def test_the_steps_in_their_order(database: Database) -> None:
     """Prepare, every picture, finish; each once."""
-    assert await run(database, ScriptedJobs()) == ["prepare", "made 0", "made 1", "finish"]
+    before, *pictures, after = await taken(database, ScriptedSteps())
+    assert (before, sorted(pictures), after) == ("prepare", ["made 0", "made 1"], "finish")
 
 
 async def test_a_broken_picture_waits_for_the_others(database: Database) -> None:
     """A step that breaks is repeated; given up, the generation ends only when no other picture is on its way."""
-    jobs = ScriptedJobs()
-    jobs.breaks = True
-    assert await run(database, jobs) == ["prepare", "broken 0", "broken 0", "made 1", "break off"]
+    steps = ScriptedSteps()
+    steps.breaks = True
+    assert await taken(database, steps) == ["prepare", "broken 0", "broken 0", "made 1", "break off"]
 
 
-class SlowJobs:
-    """Generations that take until they are told to end."""
+class HeldSteps(Steps):
+    """Generations whose one picture takes until it is told to end, and whose calls can be seen to be stopped."""
 
     def __init__(self) -> None:
-        self.begun: dict[UUID, asyncio.Event] = defaultdict(asyncio.Event)
+        self.begun: asyncio.Queue[UUID] = asyncio.Queue()
         self.may_end = asyncio.Event()
+        self.stopped: list[UUID] = []
+        self.cleaned: asyncio.Queue[UUID] = asyncio.Queue()
+        self.finished: list[UUID] = []
+        self.broken_off: list[UUID] = []
 
-    async def prepare(self, id: UUID) -> int:
-        """No pictures, after a while."""
-        self.begun[id].set()
-        await self.may_end.wait()
-        return 0
+    async def prepare(self, _id: UUID) -> int:
+        """One picture."""
+        return 1
+
+    async def make(self, id: UUID, _index: int) -> None:
+        """A long call."""
+        self.begun.put_nowait(id)
+        try:
+            await self.may_end.wait()
+        except asyncio.CancelledError:
+            self.stopped.append(id)
+            raise
 
     async def finish(self, id: UUID) -> None:
         """The end."""
+        self.finished.append(id)
+
+    async def break_off(self, id: UUID) -> None:
+        """The bad end."""
+        self.broken_off.append(id)
+
+    async def clean_up(self, id: UUID) -> None:
+        """Somebody cancelled it."""
+        self.cleaned.put_nowait(id)
 
 
-async def test_what_waits_in_a_queue_of_an_earlier_version_is_made(database: Database) -> None:
-    """They had a queue for each provider, which nobody registers any more."""
-    jobs = ScriptedJobs()
-    await asyncio.to_thread(engine.jobs.migrate, database.sync_engine())
-    earlier = DBOSClient(
-        system_database_engine=database.sync_engine(),
-        serializer=DBOSPortableJSONSerializer(),
-        application_name=APPLICATION,
-    )
-    await asyncio.to_thread(partial(earlier.register_queue, "generations-openai", polling_interval_sec=0.1))
-    id = str(uuid4())
-    options = EnqueueOptions(
-        workflow_name=WORKFLOW, queue_name="generations-openai", workflow_id=id, app_version=VERSION
-    )
-    await asyncio.to_thread(earlier.enqueue, options, id)
-    earlier.destroy()
-    async with worker(database, jobs):
-        await asyncio.wait_for(jobs.is_over.wait(), SOON_S)
-    assert jobs.taken == ["prepare", "made 0", "made 1", "finish"]
+async def test_cancelled_at_work(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """The call is stopped where it runs, what it left is cleaned up, and nobody is alarmed."""
+    steps = HeldSteps()
+    jobs = Jobs(database.sync_engine())
+    async with working(database, steps) as engine:
+        (generation,) = generations(uuid4())
+        await put_in_line(database, generation)
+        await asyncio.wait_for(steps.begun.get(), SOON_S)
+        await jobs.cancel(generation.id)
+        assert await asyncio.wait_for(steps.cleaned.get(), SOON_S) == generation.id
+        await until(lambda: not engine.running)
+        assert await jobs.unfinished([generation.id]) == set()
+    assert steps.stopped == [generation.id]
+    assert steps.finished == []
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
-async def test_a_provider_whose_places_are_taken_keeps_no_other_waiting(database: Database) -> None:
-    """The places of a process are counted for each provider."""
-    jobs = SlowJobs()
-    async with worker(database, jobs, slots=1) as client:
-        first, _ = await ask(client, ProviderKind.OLLAMA)
-        await asyncio.wait_for(jobs.begun[first].wait(), SOON_S)
-        behind, _ = await ask(client, ProviderKind.OLLAMA)
-        other, _ = await ask(client, ProviderKind.GEMINI)
-        await asyncio.wait_for(jobs.begun[other].wait(), SOON_S)
-        assert not jobs.begun[behind].is_set()
-        jobs.may_end.set()
-        await asyncio.wait_for(jobs.begun[behind].wait(), SOON_S)
+async def test_cancelled_in_line(database: Database) -> None:
+    """What waits leaves the line, and the next one takes its place."""
+    steps = HeldSteps()
+    jobs = Jobs(database.sync_engine())
+    async with working(database, steps, quick(slots=1)):
+        first, second, third = generations(uuid4(), 3)
+        await put_in_line(database, first)
+        assert await asyncio.wait_for(steps.begun.get(), SOON_S) == first.id
+        await put_in_line(database, second, third)
+        await jobs.cancel(second.id)
+        steps.may_end.set()
+        assert await asyncio.wait_for(steps.begun.get(), SOON_S) == third.id
+    assert second.id not in steps.finished
+
+
+async def test_cancelled_after_the_end(database: Database) -> None:
+    """What has ended stays as it is, and an unknown one is nobody's trouble."""
+    steps = ScriptedSteps()
+    jobs = Jobs(database.sync_engine())
+    async with working(database, steps):
+        (generation,) = generations(uuid4())
+        await put_in_line(database, generation)
+        await ended(generation.id)
+        await jobs.cancel(generation.id)
+        await jobs.cancel(uuid4())
+        assert await status_of(generation.id) == "SUCCESS"
+
+
+async def test_what_ended_is_forgotten(database: Database) -> None:
+    """What is known of finished jobs goes after a while, whatever their end; what runs or waits is kept."""
+    steps = HeldSteps()
+    steps.may_end.set()
+    jobs = Jobs(database.sync_engine())
+    async with working(database, steps, quick(slots=1)):
+        done, cancelled, runs, waits = generations(uuid4(), 4)
+        await put_in_line(database, done)
+        await ended(done.id)
+        steps.may_end.clear()
+        await put_in_line(database, runs)
+        while await asyncio.wait_for(steps.begun.get(), SOON_S) != runs.id:
+            pass
+        await put_in_line(database, waits, cancelled)
+        await jobs.cancel(cancelled.id)
+        now = datetime.now(UTC)
+        assert await jobs.forget(now - timedelta(hours=1)) == 0
+        assert await jobs.forget(now + timedelta(hours=1)) == 2
+        assert [await status_of(it.id) for it in (done, cancelled, runs, waits)] == [None, None, "PENDING", "ENQUEUED"]
+        assert await jobs.forget(now + timedelta(hours=1)) == 0
+        steps.may_end.set()
+
+
+def test_what_is_cut_off_goes_on_at_the_next_start(sqlite_url: str) -> None:
+    """A process that stops leaves what it doesn't finish in time to the next one; on PostgreSQL also to the others."""
+    (generation,) = generations(uuid4())
+
+    async def cut_off(database: Database) -> list[UUID]:
+        steps = HeldSteps()
+        async with working(database, steps, drain_s=0):
+            await put_in_line(database, generation)
+            await asyncio.wait_for(steps.begun.get(), SOON_S)
+        return steps.stopped
+
+    async def gone_on_with(database: Database) -> list[UUID]:
+        steps = HeldSteps()
+        steps.may_end.set()
+        async with working(database, steps):
+            await ended(generation.id)
+        return steps.finished
+
+    assert in_a_loop_of_its_own(sqlite_url, cut_off) == [generation.id]
+    assert in_a_loop_of_its_own(sqlite_url, gone_on_with) == [generation.id]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_one_process_on_a_data_folder(database: Database) -> None:
+    """A second process on the same SQLite file is refused in words."""
+    async with working(database, Steps()):
+        with pytest.raises(AnotherWorker, match="Another process is running jobs on"):
+            async with working(database, Steps()):
+                pass
+
+
+async def test_alive_while_it_works(database: Database) -> None:
+    """An engine is alive when every queue is listened to, and not before its start or after its end."""
+    await with_tables(database)
+    async with working(database, Steps()) as engine:
+        await until(lambda: engine.is_alive)
+    assert not engine.is_alive
+
+
+TAKE = sa.text("UPDATE dbos.workflow_status SET owner_xid = 'another', executor_id = 'there'")
+
+
+async def test_a_worker_that_lost_a_job_never_ends_it(postgresql_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Not even when it can't write down what it did: another worker goes on with the generation."""
+    steps = HeldSteps()
+    async with (
+        aclosing(open_database(postgresql_url, pool_size=4, statement_timeout_s=2)) as database,
+        working(database, steps, drain_s=0) as job_engine,
+    ):
+        await put_in_line(database, *generations(uuid4()))
+        await asyncio.wait_for(steps.begun.get(), SOON_S)
+        with database.sync_engine().begin() as another_worker:
+            another_worker.execute(TAKE)
+            steps.may_end.set()
+            await until(lambda: "generation broken off" in caplog.messages)
+        await until(lambda: not job_engine.running)
+    assert steps.broken_off == []
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_what_another_worker_has_is_no_failure(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """A picture that failed before the job was lost doesn't make it a failure of this worker's."""
+    steps = LostSteps()
+    async with working(database, steps, drain_s=0):
+        await put_in_line(database, *generations(uuid4()))
+        await asyncio.wait_for(steps.begun.get(), SOON_S)
+        await until(lambda: _steps_on_record(database) == 2)
+        with database.sync_engine().begin() as another_worker:
+            another_worker.execute(TAKE)
+        steps.may_end.set()
+        await asyncio.wait_for(steps.cleaned.get(), SOON_S)
+    assert "generation broken off" not in caplog.messages
+
+
+class LostSteps(HeldSteps):
+    """Generations whose first of two pictures breaks while the second takes its time."""
+
+    async def prepare(self, _id: UUID) -> int:
+        """Two pictures."""
+        return 2
+
+    async def make(self, id: UUID, index: int) -> None:
+        """The first one, or the second."""
+        if index == 0:
+            raise RuntimeError
+        await super().make(id, index)
+
+
+def _steps_on_record(database: Database) -> int:
+    with database.sync_engine().connect() as connection:
+        return int(connection.execute(sa.text("SELECT count(*) FROM dbos.operation_outputs")).scalar_one())

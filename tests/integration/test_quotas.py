@@ -47,6 +47,7 @@ from storage.database.tables import generation_event, usage_counter, usage_event
 from tests.database import RecordedJobs
 from tests.fakes.bus import FakeEventBus
 from tests.fakes.clock import FakeClock
+from tests.fakes.jobs import FakeJobs
 from tests.fakes.objects import FakeObjectStore
 from tests.fakes.providers import FakeProvider, FakeVendors
 from tests.fakes.vault import FakeVault
@@ -109,8 +110,8 @@ def an_office(unit_of_work: UnitOfWorkFactory) -> Office:
     clock, provider = FakeClock(NOW), FakeProvider()
     own = {provider.kind: provider}
     routes = Routes(ProviderAccess(own, FakeVendors(own).connect, FakeVault()), (provider.kind, None))
-    requests = GenerationRequests(unit_of_work, routes, FakeObjectStore(clock), clock)
     events = GenerationEvents(unit_of_work, FakeEventBus(), clock)
+    requests = GenerationRequests(unit_of_work, routes, FakeObjectStore(clock), events, FakeJobs(), clock)
     return Office(unit_of_work, clock, provider, requests, events, Quotas(unit_of_work, clock))
 
 
@@ -531,7 +532,8 @@ class History:
         try:
             async with self.unit_of_work() as work:
                 await work.generations.add(generation)
-                await reserve(work, generation, self.now)
+                allowance = await work.usage.allowance(generation.community_id, [generation.requested_by_id])
+                await reserve(work, generation, allowance, self.now)
                 await work.commit()
         except QuotaExceeded:
             return False

@@ -126,6 +126,12 @@ MUTATIONS = {
         "profile models",
         "InvalidInputError NotFoundError ConflictError ProviderUnusableError",
     ),
+    "cancelGeneration": ("generation", "NotFoundError"),
+    "retryGeneration": (
+        "generation",
+        """InvalidInputError NotFoundError ConflictError UnsupportedByModelError ProviderUnusableError
+        QuotaExceededError StorageUnavailableError""",
+    ),
     "generateImage": (
         "generation",
         """InvalidInputError NotFoundError ConflictError UnsupportedByModelError ProviderUnusableError
@@ -177,7 +183,7 @@ ROOTS = {
         quota(feature: Feature!, unit: QuotaUnit! = IMAGES): Quota!""",
     "Quota": """feature: Feature! unit: QuotaUnit! limit: Int used: Int! reserved: Int! remaining: Int
         resetsAt: DateTime!""",
-    "Plan": "id: ID! name: String! limits: [Limit!]! isShared: Boolean!",
+    "Plan": "id: ID! name: String! limits: [Limit!]! priority: Int! isShared: Boolean!",
     "Limit": "feature: Feature! unit: QuotaUnit! amount: Int!",
     "Tag": "kind: TagKind! value: String!",
     "Wizard": "id: ID! name: String! steps: [Step!]!",
@@ -218,12 +224,12 @@ ROOTS = {
     "Generation": """id: ID! owner: User! identity: Identity step: Step tags: [Tag!]! estimatedCostMicroUsd: Int state: GenerationState! requestedImages: Int!
         provider: ProviderKind! model: String! prompt: String! images: [Image!]! failures: [GenerationFailure!]!
         eventSeq: Int! estimatedSecondsLeft: Int actualCostMicroUsd: Int attempts: [Attempt!]! createdAt: DateTime!
-        finishedAt: DateTime profile: ConnectionProfile costBasis: CostBasis""",
+        finishedAt: DateTime profile: ConnectionProfile costBasis: CostBasis retryOf: Generation""",
     "GenerationConnection": "edges: [GenerationEdge!]! nodes: [Generation!]! pageInfo: PageInfo!",
     "GenerationFailure": """code: FailureCode! message: String! isRetryable: Boolean! isCharged: Boolean!
         retryAfterSeconds: Int index: Int""",
     "Attempt": """provider: ProviderKind! model: String! index: Int! number: Int! startedAt: DateTime!
-        finishedAt: DateTime outcome: String! providerRequestId: String profile: ConnectionProfile route: Int!
+        finishedAt: DateTime outcome: String! isCharged: Boolean! providerRequestId: String profile: ConnectionProfile route: Int!
         costMicroUsd: Int costBasis: CostBasis providerMessage: String""",
     "GenerationEvent": """seq: Int! at: DateTime! state: GenerationState! isTerminal: Boolean! stage: String!
         elapsedSeconds: Float! estimatedSecondsLeft: Int preview: Picture index: Int image: Image
@@ -326,8 +332,10 @@ INPUTS = {
     "DeleteStepInput": "id",
     "SetStepBackgroundInput": "stepId imageId",
     "LimitInput": "feature unit amount",
-    "CreatePlanInput": "name limits",
-    "UpdatePlanInput": "id name limits",
+    "CreatePlanInput": "name limits priority",
+    "UpdatePlanInput": "id name limits priority",
+    "CancelGenerationInput": "id",
+    "RetryGenerationInput": "id idempotencyKey",
     "DeletePlanInput": "id",
     "SetCommunityPlanInput": "planId",
     "SetUserLimitInput": "userId feature unit amount",

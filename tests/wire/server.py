@@ -138,10 +138,15 @@ class WireServer:
             with suppress(ConnectionError):
                 await writer.wait_closed()
 
+    async def answer_to(self, received: Received) -> Answer:
+        """The answer to a request; those who answer each in its own way override it."""
+        return self.first.pop(0) if self.first else self.answer
+
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.received.append(await _request(reader))
+        received = await _request(reader)
+        self.received.append(received)
         self.arrived.set()
-        answer = self.first.pop(0) if self.first else self.answer
+        answer = await self.answer_to(received)
         writer.write(answer.head())
         for piece in answer.pieces:
             writer.write(piece)

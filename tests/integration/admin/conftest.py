@@ -157,7 +157,8 @@ async def things(atelier: Atelier, operator: User) -> Things:
         await work.wizards.add_step(a_step(wizard, title="First step", background_id=made.id))
         await work.commit()
     async with atelier.unit_of_work() as work:
-        await reserve(work, generation, NOW)
+        allowance = await work.usage.allowance(community.id, [member.id])
+        await reserve(work, generation, allowance, NOW)
         await settle(work, generation, 1, Cost(40_000, CostBasis.LISTED), after(4))
         await work.commit()
     ids = {

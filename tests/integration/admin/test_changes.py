@@ -1,12 +1,16 @@
 """The operators' page: what it changes through the rules, and that it changes nothing else."""
 
+import re
 from dataclasses import replace
 from uuid import uuid4
 
 from app.wiring import Atelier
+from domain.generations import GenerationState
 from domain.prompts import PromptType
 from domain.quotas import Feature, QuotaUnit
 from domain.users import Role, Viewer
+from domain.wishes import GenerateImage
+from engine.jobs import migrate
 from storage.database.tables import image, plan, prompt, user_account
 from tests.admin import BASE, LISTS, PASSWORD, Browser, Things, problem, rows
 from tests.rows import (
@@ -14,7 +18,7 @@ from tests.rows import (
     stored_community,
 )
 
-READ_ONLY = ("images", "generations", "usage")
+READ_ONLY = ("images", "generations", "usage", "workers")
 
 
 async def test_what_no_service_changes_can_t_be_changed(browser: Browser, atelier: Atelier, things: Things) -> None:
@@ -129,9 +133,9 @@ async def test_revoking_a_user_s_tokens(browser: Browser, atelier: Atelier, thin
 async def test_plans(browser: Browser, atelier: Atelier, things: Things) -> None:
     """For all communities or one; changed, given to a community, and removed when nobody is on them."""
     community_id = things.member.community_id
-    form = {"name": "Generous", "limits_images": "500", "limits_dollars": ""}
+    form = {"name": "Generous", "limits_images": "500", "limits_dollars": "", "priority": "10"}
     assert (await browser.send("/plans/create", form)).status_code == 303
-    own = {"name": "Own", "community": community_id, "limits_images": "", "limits_dollars": "10.25"}
+    own = {"name": "Own", "community": community_id, "limits_images": "", "limits_dollars": "10.25", "priority": "1"}
     assert (await browser.send("/plans/create", own)).status_code == 303
     async with atelier.unit_of_work(read_only=True) as work:
         found = {one.name: one for one in await work.plans.list(community_id)}
@@ -140,11 +144,14 @@ async def test_plans(browser: Browser, atelier: Atelier, things: Things) -> None
         "Modest": (None, [12]),
         "Own": (community_id, [10_250_000]),
     }
-    edited = await browser.send("/plans/edit", {"name": " ", "limits_images": "1"}, {"pk": found["Own"].id})
+    assert {name: one.priority for name, one in found.items()} == {"Generous": 10, "Modest": 1, "Own": 1}
+    wrong = {"name": " ", "limits_images": "1", "priority": "1"}
+    edited = await browser.send("/plans/edit", wrong, {"pk": found["Own"].id})
     assert problem(edited) == "name: Name must be 1 to 255 characters"
-    form = {"name": "Our own", "limits_images": "30", "limits_dollars": "0"}
+    form = {"name": "Our own", "limits_images": "30", "limits_dollars": "0", "priority": "3"}
     assert (await browser.send("/plans/edit", form, {"pk": found["Own"].id})).status_code == 303
     assert (await browser.send("/communities/edit", {"plan": found["Own"].id}, {"pk": community_id})).status_code == 303
+    assert re.search(r'name="priority"[^>]*value="3"', await browser.page("/plans/edit", pk=found["Own"].id))
     measures = [(community_id, Feature.IMAGE_GENERATION, unit) for unit in QuotaUnit]
     quotas = await atelier.quotas.standing(community_id, measures)
     assert [quotas[measure].limit for measure in measures] == [30, 0]
@@ -157,6 +164,42 @@ async def test_plans(browser: Browser, atelier: Atelier, things: Things) -> None
     removed = await browser.act("plans", found["Own"].id, "remove")
     assert removed.json() == {"redirect": f"{BASE}/admin/plans/list"}
     assert {row["name"] for row in await rows(atelier, plan)} == {"Generous", "Modest"}
+
+
+async def test_a_plan_s_priority(browser: Browser, atelier: Atelier, things: Things) -> None:
+    """A whole number from 1 to 10, which the form begins with at 1."""
+    assert re.search(r'name="priority"[^>]*value="1"', await browser.page("/plans/create"))
+    before = await rows(atelier, plan)
+    for wrong in ("0", "11"):
+        refused = await browser.send("/plans/create", {"name": "Other", "priority": wrong})
+        assert problem(refused) == "priority: Ensure this value is between 1 and 10"
+    for wrong in ("", "many", "2.5"):
+        refused = await browser.send("/plans/create", {"name": "Other", "priority": wrong})
+        assert problem(refused) == "priority: This field is required."
+        refused = await browser.send("/plans/edit", {"name": "Other", "priority": wrong}, {"pk": things.ids["plans"]})
+        assert problem(refused) == "priority: This field is required."
+    assert await rows(atelier, plan) == before
+
+
+async def test_a_generation_is_cancelled(browser: Browser, atelier: Atelier, things: Things) -> None:
+    """By the rules, whoever's it is; its page no longer offers it then, and tells what was asked for again."""
+    migrate(atelier.database.sync_engine())
+    asked = await atelier.requests.ask(Viewer(things.member), GenerateImage(prompt="A mill by the river"))
+    assert "Cancel the generation" in await browser.page("/generations/detail", pk=asked.id)
+    assert "Cancel the generation" not in await browser.page("/generations/list")
+    assert (await browser.act("generations", asked.id, "cancel")).status_code == 200
+    page = await browser.page("/generations/detail", pk=asked.id)
+    assert "CANCELLED" in page
+    assert "Cancel the generation" not in page
+    assert (await browser.act("generations", asked.id, "cancel")).status_code == 400
+    async with atelier.unit_of_work(read_only=True) as work:
+        events = await work.generations.events(asked.id, 0, 10)
+    assert [event.state for event in events] == [GenerationState.QUEUED, GenerationState.CANCELLED]
+    again = await atelier.requests.retry(Viewer(things.member), asked.id)
+    assert f"/admin/generations/detail?pk={asked.id}" in await browser.page("/generations/detail", pk=again.id)
+    for nobody in (uuid4(), "nonsense", ""):
+        gone = await browser.act("generations", nobody, "cancel")
+        assert (gone.status_code, gone.json()) == (400, {"msg": "Generation not found"})
 
 
 async def test_a_community_is_put_on_plans_that_it_may_have(browser: Browser, atelier: Atelier, things: Things) -> None:

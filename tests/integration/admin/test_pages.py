@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from datetime import timedelta
 from html import unescape
 from uuid import uuid4
 
@@ -12,10 +13,12 @@ from app.admin.views import MOST_COUNTED
 from app.settings import Settings
 from app.wiring import Atelier
 from domain.users import User
-from storage.database.tables import user_account
+from storage.database.tables import user_account, worker
 from tests.admin import BASE, KEY, LISTS, SUBJECT, Browser, Things, execute, rows
+from tests.fakes.clock import FakeClock
 from tests.graphql import Statements
 from tests.rows import (
+    NOW,
     after,
     an_image,
 )
@@ -122,6 +125,23 @@ async def test_filtering_and_sorting(browser: Browser, things: Things) -> None:
     assert (await browser.get("/images/list", filter="filename__contains=made")).status_code == 400
     oldest_first = await browser.page("/images/list", sort="created_at__asc")
     assert oldest_first.index("made.png") < oldest_first.index("1.jpg")
+
+
+async def test_workers(browser: Browser, atelier: Atelier, clock: FakeClock) -> None:
+    """Those whose last sign of life is recent are alive; the latest seen comes first."""
+    dead_s = atelier.settings.worker_dead_seconds
+    silent_s = {"looms-1": dead_s - 1, "looms-2": dead_s, "looms-3": 0}
+    with atelier.database.sync_engine().begin() as connection:
+        for id, silent in silent_s.items():
+            seen_at = clock.now() - timedelta(seconds=silent)
+            connection.execute(worker.insert().values(id=id, started_at=NOW, seen_at=seen_at))
+    page = await browser.page("/workers/list")
+    lines = re.findall(r"<tr.*?</tr>", page, re.DOTALL)[1:]
+    found = [(next(id for id in silent_s if id in line), re.search(r"\byes\b", line) is not None) for line in lines]
+    assert found == [("looms-3", True), ("looms-1", True), ("looms-2", False)]
+    assert f"{NOW:%Y-%m-%d %H:%M:%S}" in lines[0]
+    assert "looms-2" in await browser.page("/workers/list", q="s-2")
+    assert (await browser.get("/workers/detail", pk="looms-1")).status_code == 403
 
 
 async def test_what_is_not_there(browser: Browser, things: Things) -> None:

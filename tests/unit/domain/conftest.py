@@ -4,6 +4,7 @@ import pytest
 
 from domain.picture_store import PictureStore
 from domain.pictures import PictureLimits
+from domain.provider_calls import CallLimits
 from domain.repositories import UnitOfWorkFactory
 from domain.users import Community, Role, Viewer
 from storage.imaging import PillowImaging
@@ -69,3 +70,9 @@ async def stranger(unit_of_work: UnitOfWorkFactory) -> Viewer:
 def shop(unlucky: UnluckyUnitOfWork, store: FakeObjectStore, clock: FakeClock) -> Workshop:
     """Everything that makes pictures."""
     return Workshop(unlucky, store, clock)
+
+
+@pytest.fixture
+def daring(unlucky: UnluckyUnitOfWork, store: FakeObjectStore, clock: FakeClock) -> Workshop:
+    """The same, where a call is made once more though the first may have been paid for."""
+    return Workshop(unlucky, store, clock, CallLimits(timeout_s=5.0, repeats_unknown=True))

@@ -297,8 +297,20 @@ class TestCrashes:
         assert (await chain.made()).route == 1
         assert await chain.attempts() == [(0, "INVALID_KEY"), (1, "SUCCEEDED")]
 
-    async def test_a_call_that_a_crash_cut_off_is_made_once_more_by_the_same_route(self, chain: Chain) -> None:
+    async def test_after_a_call_that_may_have_been_paid_nobody_is_asked(self, chain: Chain) -> None:
+        """Neither the same one nor another."""
+        chain.vendors[0].scripts = [[said(FailureCode.INVALID_KEY)]]
+        chain.vendors[1].scripts = [[Killed()]]
+        await chain.killed()
+        for _ in range(2):
+            assert await chain.not_made() == failure(FailureCode.UNKNOWN_CHARGED, is_charged=True)
+        assert await chain.attempts() == [(0, "INVALID_KEY"), (1, "UNKNOWN_CHARGED")]
+
+    async def test_a_call_is_made_once_more_by_the_same_route_where_that_is_allowed(
+        self, daring: Workshop, viewer: Viewer
+    ) -> None:
         """It may have been paid: nobody else is asked."""
+        chain = await chained(daring, viewer)
         chain.vendors[0].scripts = [[said(FailureCode.INVALID_KEY)]]
         chain.vendors[1].scripts = [[Killed()]]
         await chain.killed()
@@ -306,16 +318,28 @@ class TestCrashes:
         assert await chain.attempts() == [(0, "INVALID_KEY"), (1, "UNKNOWN_CHARGED"), (1, "SUCCEEDED")]
 
     @pytest.mark.parametrize("code", [FailureCode.INVALID_KEY, FailureCode.TIMEOUT, FailureCode.REFUSED_INPUT])
-    async def test_after_a_call_that_may_have_been_paid_nobody_else_is_asked(
-        self, chain: Chain, code: FailureCode
+    async def test_after_it_was_made_once_more_nobody_else_is_asked(
+        self, daring: Workshop, viewer: Viewer, code: FailureCode
     ) -> None:
         """Whatever comes of the second one; the failure tells that somebody may have been paid."""
+        chain = await chained(daring, viewer)
         chain.vendors[0].scripts = [[Killed()], [said(code)]]
         await chain.killed()
         assert await chain.not_made() == failure(code, is_charged=True)
         assert chain.calls == [2, 0, 0]
         assert await chain.not_made() == failure(code, is_charged=True)
         assert chain.calls == [2, 0, 0]
+
+    async def test_a_call_that_costs_nothing_is_made_once_more_and_falls_back(
+        self, shop: Workshop, viewer: Viewer
+    ) -> None:
+        """Nobody was paid, so the next may be asked."""
+        shop.own[OPENAI].price = 0
+        chain = await chained(shop, viewer)
+        chain.vendors[0].scripts = [[Killed()], [said(FailureCode.INVALID_KEY)]]
+        await chain.killed()
+        assert (await chain.made()).route == 1
+        assert await chain.attempts() == [(0, "UNKNOWN_CHARGED"), (0, "INVALID_KEY"), (1, "SUCCEEDED")]
 
     async def test_what_fails_before_a_call_counts_for_none(self, chain: Chain) -> None:
         """A database that is away when the profile is read leaves nothing that might have been paid."""
@@ -325,8 +349,9 @@ class TestCrashes:
         assert await chain.attempts() == []
         assert (await chain.made()).route == 0
 
-    async def test_two_crashes_end_it(self, chain: Chain) -> None:
+    async def test_two_crashes_end_it(self, daring: Workshop, viewer: Viewer) -> None:
         """Though there were others to ask."""
+        chain = await chained(daring, viewer)
         chain.vendors[0].scripts = [[Killed()], [Killed()]]
         await chain.killed()
         await chain.killed()
@@ -430,11 +455,12 @@ CALLS: st.SearchStrategy[list[Sequence[Step]]] = st.lists(
 DEATHS = st.lists(st.sampled_from(["generations.append", "generations.finish_attempt"]), max_size=3)
 
 
-def check_history(attempts: Sequence[Attempt]) -> None:
+def check_history(attempts: Sequence[Attempt], *, repeats_unknown: bool) -> None:
     """What has to be true of every series of calls."""
     for number, (call, following) in enumerate(itertools.pairwise(attempts), 1):
         assert call.outcome not in {SUCCEEDED, *REFUSALS}, "a call followed the last word"
-        assert not call.is_charged or call.outcome == FailureCode.UNKNOWN_CHARGED, "a paid call was repeated"
+        may_repeat = repeats_unknown and call.outcome == FailureCode.UNKNOWN_CHARGED
+        assert may_repeat or not call.is_charged, "a paid call was repeated"
         if following.route != call.route:
             assert following.route == call.route + 1
             assert falls_back(failure(FailureCode(call.outcome)))
@@ -443,11 +469,17 @@ def check_history(attempts: Sequence[Attempt]) -> None:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(CALLS, DEATHS)
+@given(CALLS, DEATHS, st.booleans())
 async def test_no_history_pays_twice_or_asks_after_a_refusal(
-    shop: Workshop, viewer: Viewer, calls: list[Sequence[Step]], deaths: list[str]
+    shop: Workshop,
+    daring: Workshop,
+    viewer: Viewer,
+    calls: list[Sequence[Step]],
+    deaths: list[str],
+    repeats_unknown: bool,
 ) -> None:
     """Whatever the providers say and wherever the process dies, until the picture is there or given up."""
+    shop = daring if repeats_unknown else shop
     chain = await chained(shop, viewer)
     scripts = list(calls)
     for vendor in chain.vendors:
@@ -467,7 +499,7 @@ async def test_no_history_pays_twice_or_asks_after_a_refusal(
         break
     shop.unit_of_work.mishaps.clear()
     attempts = await shop.attempts(chain.generation)
-    check_history(attempts)
+    check_history(attempts, repeats_unknown=repeats_unknown)
     assert sum(chain.calls) == len(attempts)
     async with shop.unit_of_work() as work:
         for profile in chain.profiles:

@@ -46,7 +46,8 @@ class TestTelling:
             1,
             shop.clock.time,
         )
-        assert shop.bus.published == [preparing, half]
+        assert shop.bus.published == [queued, preparing, half]
+        assert set(shop.bus.owners) == {viewer.id}
 
     async def test_a_step_that_is_not_stored_is_not_published(self, shop: Workshop, viewer: Viewer) -> None:
         """Followers never hear of what a replay would not tell."""
@@ -54,15 +55,15 @@ class TestTelling:
         shop.unit_of_work.mishaps["commit"] = [RuntimeError("disk full")]
         with pytest.raises(RuntimeError, match=r"^disk full$"):
             await shop.events.tell(generation, EventDraft(GenerationState.PREPARING))
-        assert shop.bus.published == []
-        assert len(await shop.told(generation)) == 1
+        assert shop.bus.published == await shop.told(generation)
+        assert len(shop.bus.published) == 1
 
     async def test_a_state_is_told_once_and_never_goes_back(self, shop: Workshop, viewer: Viewer) -> None:
         """Repeated steps tell nothing twice."""
         generation = await shop.requests.ask(viewer, WISH)
         for state in (GenerationState.GENERATING, GenerationState.GENERATING, GenerationState.PREPARING):
             await shop.events.tell(generation, EventDraft(state))
-        assert [event.state for event in shop.bus.published] == [GenerationState.GENERATING]
+        assert [event.state for event in shop.bus.published[1:]] == [GenerationState.GENERATING]
 
     async def test_a_picture_that_comes_after_the_end_is_kept_quietly(self, shop: Workshop, viewer: Viewer) -> None:
         """It was paid for; but nothing is told of what has ended."""
@@ -73,6 +74,36 @@ class TestTelling:
         await shop.events.tell(generation, EventDraft(index=0, stage="Done", image_id=image.id), image)
         assert await shop.told(generation) == told
         assert [kept.id for kept in await shop.images(generation)] == [image.id]
+
+    async def test_a_picture_that_comes_after_a_cancel_is_not_kept(self, shop: Workshop, viewer: Viewer) -> None:
+        """Nobody wants it: neither its row nor its objects stay."""
+        generation = await shop.requests.ask(viewer, WISH)
+        await shop.events.cancel(generation)
+        told = await shop.told(generation)
+        image = await shop.drawn(generation)
+        await shop.events.tell(generation, EventDraft(index=0, stage="Done", image_id=image.id), image)
+        assert await shop.told(generation) == told == shop.bus.published
+        assert await shop.images(generation) == []
+        async with shop.unit_of_work(read_only=True) as work:
+            assert set(await work.pictures.doomed(list(image.picture.keys))) == set(image.picture.keys)
+
+    async def test_a_picture_is_told_of_once(self, shop: Workshop, viewer: Viewer) -> None:
+        """By whoever is first; what another worker says of it afterwards is neither stored nor published."""
+        generation = await shop.requests.ask(viewer, WISH)
+        await shop.events.tell(generation, EventDraft(index=0, stage="No", failure=REFUSED.at(0)))
+        image = await shop.drawn(generation)
+        await shop.events.tell(generation, EventDraft(index=0, stage="Done", image_id=image.id), image)
+        other = await shop.drawn(generation, 1)
+        for _ in range(2):
+            await shop.events.tell(generation, EventDraft(index=1, stage="Done", image_id=other.id), other)
+        await shop.events.tell(generation, EventDraft(index=1, stage="No", failure=REFUSED.at(1)))
+        told = await shop.told(generation)
+        assert [(event.index, event.image_id, event.failure) for event in told[1:]] == [
+            (0, None, REFUSED.at(0)),
+            (1, other.id, None),
+        ]
+        assert shop.bus.published == told
+        assert [kept.id for kept in await shop.images(generation)] == [other.id]
 
     async def test_steps_told_at_once_get_a_number_each(self, shop: Workshop, viewer: Viewer) -> None:
         """Without gaps, and none twice."""
@@ -205,7 +236,7 @@ class TestFollowing:
         await shop.events.tell(generation, EventDraft(GenerationState.PREPARING))
         await shop.events.tell(generation, EventDraft(GenerationState.GENERATING))
         async with aclosing(shop.events.follow(viewer, generation.id, 0)) as events:
-            assert (await anext(events)).seq == 2
+            assert (await anext(events)).seq == 1
         assert shop.bus.left == 1
 
     async def test_a_negative_number_is_refused(self, shop: Workshop, viewer: Viewer) -> None:
@@ -224,7 +255,17 @@ class TestFollowing:
                 await followed(shop, who, theirs.id)
         assert shop.bus.follows == []
         mine = await shop.requests.ask(viewer, WISH)
-        assert await followed(shop, admin, mine.id) == []
+        assert await followed(shop, admin, mine.id) == await shop.told(mine)
+
+    async def test_all_of_ones_own_are_followed_together(self, shop: Workshop, viewer: Viewer, admin: Viewer) -> None:
+        """Nobody else's; who leaves lets go of the bus."""
+        mine = [await shop.requests.ask(viewer, WISH), await shop.requests.ask(viewer, HOUSE)]
+        await shop.requests.ask(admin, WISH)
+        await shop.events.end(mine[0])
+        async with asyncio.timeout(1):
+            told = [(event.generation_id, event.seq) async for event in shop.events.follow_all(viewer)]
+        assert told == [(mine[0].id, 1), (mine[1].id, 1), (mine[0].id, 2)]
+        assert shop.bus.left == 1
 
 
 async def test_a_picture_that_is_there_already_is_counted_once(shop: Workshop, viewer: Viewer) -> None:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from domain.costs import Cost, CostBasis
+from domain.costs import UNKNOWN_PRICE_MICRO_USD, Cost, CostBasis
 from domain.errors import StoreUnavailable
 from domain.failures import FailureCode, failure
 from domain.generations import GenerationState
@@ -15,6 +15,7 @@ from domain.images import ImageSource
 from domain.pictures import UploadedFile
 from domain.prompts import StructuredPrompt
 from domain.providers import ImageOptions, PictureArrived, PictureFailed
+from domain.quotas import QuotaUnit
 from domain.users import Viewer
 from domain.wishes import GenerateImage
 from tests import pictures
@@ -82,7 +83,7 @@ class TestTheWholeWay:
             "Picture 2 of 2 is done",
             "Done",
         ]
-        assert shop.bus.published == (await shop.told(generation))[1:]
+        assert shop.bus.published == await shop.told(generation)
         assert (generation.state, generation.event_seq) == (GenerationState.SUCCEEDED, 7)
         assert (generation.failures, generation.actual_cost) == ((), Cost(80_000, CostBasis.LISTED))
         images = await shop.images(generation)
@@ -197,6 +198,23 @@ class TestFailures:
         assert (ended.state, len(await shop.images(generation))) == (GenerationState.SUCCEEDED, 1)
         assert ended.failures == (failure(FailureCode.INTERNAL, is_charged=True),)
         assert shop.staged() == set()
+
+    @pytest.mark.parametrize("price", [None, 0, 25_000])
+    async def test_a_call_that_nobody_waits_for_any_more_counts(
+        self, shop: Workshop, viewer: Viewer, price: int | None
+    ) -> None:
+        """As paid for, unless it is free."""
+        shop.provider.price = price
+        generation = await shop.asked(viewer, HOUSE)
+        shop.provider.scripts = [[Killed()]]
+        with pytest.raises(Killed):
+            await shop.jobs.make(generation.id, 0)
+        await shop.jobs.break_off(generation.id)
+        (attempt,) = await shop.attempts(generation)
+        assert (attempt.outcome, attempt.finished_at) == ("UNKNOWN_CHARGED", shop.clock.time)
+        assert attempt.is_charged is (price != 0)
+        money = await shop.used(viewer, QuotaUnit.MICRO_USD)
+        assert (money.used, money.reserved) == (UNKNOWN_PRICE_MICRO_USD if price is None else price, 0)
 
 
 class TestReferences:
@@ -322,27 +340,24 @@ class TestRepeating:
         assert set(shop.store.objects) == set(image.picture.keys)
         assert (await shop.load(generation.id)).state is GenerationState.SUCCEEDED
 
-    async def test_a_crash_before_all_is_staged_makes_the_call_once_more(self, shop: Workshop, viewer: Viewer) -> None:
-        """What is half stored is never taken for a paid picture: where the bytes are, the receipt is too."""
+    async def test_what_is_half_stored_is_not_taken_for_a_picture(self, daring: Workshop, viewer: Viewer) -> None:
+        """Where the bytes are, the receipt is too: without them the call is made again."""
+        generation = await daring.asked(viewer, HOUSE)
+        daring.mishaps["put"] = [WORKS, Killed()]
+        with pytest.raises(Killed):
+            await daring.jobs.make(generation.id, 0)
+        assert (await daring.run(generation)).state is GenerationState.SUCCEEDED
+        assert await daring.outcomes(generation) == ["UNKNOWN_CHARGED", "SUCCEEDED"]
+
+    async def test_a_crash_in_the_call_ends_the_picture(self, shop: Workshop, viewer: Viewer) -> None:
+        """The generation says that it may have been charged."""
         generation = await shop.asked(viewer, HOUSE)
-        shop.mishaps["put"] = [WORKS, Killed()]
+        shop.provider.scripts = [[Killed()]]
         with pytest.raises(Killed):
             await shop.jobs.make(generation.id, 0)
-        assert (await shop.run(generation)).state is GenerationState.SUCCEEDED
-        assert await shop.outcomes(generation) == ["UNKNOWN_CHARGED", "SUCCEEDED"]
-
-    async def test_a_crash_in_the_call_is_told_when_it_happens_twice(self, shop: Workshop, viewer: Viewer) -> None:
-        """The generation ends, and says that it may have been charged."""
-        generation = await shop.asked(viewer, HOUSE)
-        shop.provider.scripts = [[Killed()], [Killed()]]
-        for _ in range(2):
-            with pytest.raises(Killed):
-                await shop.jobs.make(generation.id, 0)
-        await shop.jobs.make(generation.id, 0)
-        await shop.jobs.finish(generation.id)
-        ended = await shop.load(generation.id)
+        ended = await shop.run(generation)
         assert ended.failures == (failure(FailureCode.UNKNOWN_CHARGED, is_charged=True).at(0),)
-        assert len(shop.provider.requests) == 2
+        assert len(shop.provider.requests) == 1
 
     async def test_a_crash_while_pinning_pins_anew(self, shop: Workshop, viewer: Viewer) -> None:
         """The copies are written over, so none is left behind."""

@@ -15,7 +15,6 @@ from domain.errors import (
     StoreUnavailable,
     UnsupportedByModel,
 )
-from domain.generation_requests import GenerationRequests
 from domain.generations import GenerationState
 from domain.prompts import PromptType, StructuredPrompt
 from domain.providers import ImageModel, ImageOptions, ProviderKind
@@ -47,6 +46,21 @@ class TestAsking:
         assert [event.state for event in await shop.told(made)] == [GenerationState.QUEUED]
         assert [generation.id for generation in jobs.enqueued] == [made.id]
         assert shop.provider.requests == []
+
+    async def test_the_plans_priority_goes_with_it(self, shop: Workshop, admin: Viewer, jobs: RecordedJobs) -> None:
+        """That of the community by then; one without a plan."""
+        await shop.requests.ask(admin, HOUSE)
+        plan = await shop.quotas.create_plan(admin, "Quick", [], priority=7)
+        await shop.quotas.set_community_plan(admin, plan.id)
+        await shop.requests.ask(admin, HOUSE)
+        await shop.quotas.update_plan(admin, plan.id, priority=2)
+        await shop.requests.ask(admin, HOUSE)
+        assert jobs.priorities == [1, 7, 2]
+
+    async def test_followers_of_all_ones_own_hear_of_it(self, shop: Workshop, viewer: Viewer) -> None:
+        """From its first event on, once that is committed."""
+        made = await shop.requests.ask(viewer, HOUSE)
+        assert (shop.bus.published, shop.bus.owners) == (await shop.told(made), [viewer.id])
 
     async def test_a_structured_prompt_is_rendered_and_kept(self, shop: Workshop, viewer: Viewer) -> None:
         """As it was given."""
@@ -267,7 +281,7 @@ class TestChoosing:
     ) -> None:
         """And with no other."""
         routes = Routes(shop.access, (ProviderKind.OPENAI, "brush-7"))
-        requests = GenerationRequests(shop.unit_of_work, routes, shop.store, shop.clock)
+        requests = shop.requests_by(routes)
         assert (await requests.ask(viewer, HOUSE)).model == "brush-7"
         assert (await requests.ask(viewer, replace(HOUSE, provider=ProviderKind.OFFLINE))).model == "sketch-1"
 

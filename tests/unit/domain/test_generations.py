@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from domain.costs import UNKNOWN_PRICE_MICRO_USD, Cost, CostBasis
 from domain.failures import RETRYABLE, FailureCode, GenerationFailure, failure
 from domain.generations import (
+    CANCELLED,
     STAGES,
     SUCCEEDED,
     TERMINAL,
@@ -168,6 +169,9 @@ def test_the_cost_is_what_is_counted_once_a_price_is_known() -> None:
     assert cost_of([free, dear, silent], generation) == usd(5 + UNKNOWN_PRICE_MICRO_USD, CostBasis.ASSUMED)
     assert cost_of([an_attempt(generation, outcome=SUCCEEDED, cost=usd(0))], generation) == usd(0)
     assert cost_of([free, silent], generation) is None
+    given_up = an_attempt(generation, outcome=CANCELLED, is_charged=True)
+    assert cost_of([given_up], generation) is None
+    assert cost_of([given_up], replace(generation, price=usd(7))) == usd(7)
 
 
 class TestRoutes:

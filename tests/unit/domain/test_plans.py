@@ -86,6 +86,29 @@ class TestWriting:
             assert [(problem.path, problem.message) for problem in caught.value.problems] == [((path,), message)]
         assert await plans(shop, admin) == [made]
 
+    async def test_a_plan_has_a_priority(self, shop: Workshop, admin: Viewer) -> None:
+        """One unless told otherwise; it changes alone, and stays when other things change."""
+        plain = await shop.quotas.create_plan(admin, "Plain", [])
+        made = await shop.quotas.create_plan(admin, "Quick", [limit_of(5)], priority=10)
+        assert (plain.priority, made.priority) == (1, 10)
+        slower = await shop.quotas.update_plan(admin, made.id, priority=3)
+        assert slower == replace(made, priority=3)
+        renamed = await shop.quotas.update_plan(admin, made.id, name="Quicker")
+        assert await plans(shop, admin) == [plain, renamed] == [plain, replace(slower, name="Quicker")]
+
+    @pytest.mark.parametrize("priority", [-1, 0, 11])
+    async def test_a_priority_has_its_bounds(self, shop: Workshop, admin: Viewer, priority: int) -> None:
+        """For a new plan as for a change."""
+        made = await shop.quotas.create_plan(admin, "Plain", [])
+        for attempt in (
+            shop.quotas.create_plan(admin, "Other", [], priority=priority),
+            shop.quotas.update_plan(admin, made.id, priority=priority),
+        ):
+            with pytest.raises(InvalidInput, match=r"^A priority must be between 1 and 10$") as caught:
+                await attempt
+            assert caught.value.problems[0].path == ("priority",)
+        assert await plans(shop, admin) == [made]
+
     async def test_there_is_a_most(self, shop: Workshop, admin: Viewer, stranger: Viewer) -> None:
         """Those of other communities don't count."""
         async with shop.unit_of_work() as work:

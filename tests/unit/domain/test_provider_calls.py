@@ -1,6 +1,7 @@
 """Calling a provider for one picture: what is on record, what is asked again, and what is never paid twice."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from domain.failures import FailureCode, failure
 from domain.generations import Generation, RetryPolicy
 from domain.picture_store import MADE_LIMITS
 from domain.provider_calls import CallLimits, PictureNotMade, Receipt, staging
-from domain.providers import PictureArrived, PictureFailed, PreviewArrived, ReferenceRole
+from domain.providers import PictureArrived, PictureFailed, PreviewArrived, ProviderKind, ReferenceRole
 from domain.users import Viewer
 from domain.wishes import GenerateImage
 from tests import pictures
@@ -152,6 +153,26 @@ class TestBrokenPromises:
         assert await shop.outcomes(generation) == ["TIMEOUT"]
         assert (len(shop.provider.requests), shop.provider.closed) == (1, 1)
 
+    @pytest.mark.parametrize(("common_s", "own_s", "outcome"), [(60.0, 0.05, "TIMEOUT"), (0.05, 60.0, "SUCCEEDED")])
+    async def test_a_provider_may_have_a_time_of_its_own(
+        self,
+        unlucky: UnluckyUnitOfWork,
+        store: FakeObjectStore,
+        clock: FakeClock,
+        viewer: Viewer,
+        common_s: float,
+        own_s: float,
+        outcome: str,
+    ) -> None:
+        """Shorter or longer than the common one."""
+        limits = CallLimits(timeout_s=common_s, timeouts_s={ProviderKind.OFFLINE: own_s})
+        shop = Workshop(unlucky, store, clock, limits)
+        generation = await shop.asked(viewer, HOUSE)
+        shop.provider.scripts = [[0.2, DRAWN]]
+        with suppress(PictureNotMade):
+            await shop.calls.paid_for(generation, 0)
+        assert await shop.outcomes(generation) == [outcome]
+
 
 class TestPreviews:
     """Partial pictures."""
@@ -259,30 +280,6 @@ class TestRepeatedSteps:
         assert (attempt.provider_request_id, attempt.cost) == ("req-1", PRICE)
         assert len(shop.provider.requests) == 1
 
-    async def test_a_call_that_a_crash_cut_off_is_made_once_more(self, shop: Workshop, house: Generation) -> None:
-        """The first stays on record as one that may have been charged."""
-        shop.provider.scripts = [[Killed()]]
-        with pytest.raises(Killed):
-            await shop.calls.paid_for(house, 0)
-        shop.clock.advance(60)
-        await shop.calls.paid_for(house, 0)
-        lost, made = await shop.attempts(house)
-        assert (lost.outcome, lost.number, lost.finished_at) == ("UNKNOWN_CHARGED", 1, shop.clock.time)
-        assert (made.outcome, made.number) == ("SUCCEEDED", 2)
-        assert len(shop.provider.requests) == 2
-        assert shop.pauses == []
-
-    async def test_a_second_crash_in_the_middle_ends_the_picture(self, shop: Workshop, house: Generation) -> None:
-        """No third call, however often the step is taken."""
-        shop.provider.scripts = [[Killed()], [Killed()]]
-        for _ in range(2):
-            with pytest.raises(Killed):
-                await shop.calls.paid_for(house, 0)
-        for _ in range(2):
-            assert (await not_made(shop, house)).why == failure(FailureCode.UNKNOWN_CHARGED, is_charged=True)
-        assert await shop.outcomes(house) == ["UNKNOWN_CHARGED", "UNKNOWN_CHARGED"]
-        assert len(shop.provider.requests) == 2
-
     async def test_another_pictures_calls_do_not_count(self, shop: Workshop, viewer: Viewer) -> None:
         """Each picture has its own record."""
         generation = await shop.asked(viewer, replace(HOUSE, options=replace(HOUSE.options, n=2)))
@@ -300,15 +297,6 @@ class TestRepeatedSteps:
         await not_made(shop, house)
         assert (await not_made(shop, house)).why == said.failure
         assert len(shop.provider.requests) == 1
-
-    async def test_a_pause_that_was_cut_off_is_kept(self, shop: Workshop, house: Generation) -> None:
-        """The step goes on counting where it was."""
-        shop.provider.scripts = [[failed(FailureCode.RATE_LIMITED)], [Killed()]]
-        with pytest.raises(Killed):
-            await shop.calls.paid_for(house, 0)
-        shop.provider.scripts = [[failed(FailureCode.RATE_LIMITED)]]
-        await shop.calls.paid_for(house, 0)
-        assert await shop.outcomes(house) == ["RATE_LIMITED", "UNKNOWN_CHARGED", "RATE_LIMITED", "SUCCEEDED"]
 
     async def test_a_spent_policy_is_not_renewed(self, shop: Workshop, house: Generation) -> None:
         """Four calls are four, however often the step is taken."""

@@ -10,7 +10,6 @@ from domain.connection_profiles import ConnectionProfile, ProfileChange
 from domain.costs import UNKNOWN_PRICE_MICRO_USD, Cost, CostBasis
 from domain.errors import InvalidInput, NotFound, ProviderUnusable, UnsupportedByModel
 from domain.failures import REFUSALS, FailureCode, failure
-from domain.generation_requests import GenerationRequests
 from domain.generations import Generation
 from domain.images import Image
 from domain.provider_access import KEY_UNREADABLE
@@ -87,7 +86,7 @@ class TestTheFirst:
     async def test_the_servers_default_model_is_not_a_profiles(self, shop: Workshop, viewer: Viewer) -> None:
         """Though it be of the same provider: the profile's owner has chosen another account."""
         default = Routes(shop.access, (OPENAI, "brush-2"))
-        requests = GenerationRequests(shop.unit_of_work, default, shop.store, shop.clock)
+        requests = shop.requests_by(default)
         profile = await shop.profile(viewer)
         assert (await requests.ask(viewer, HOUSE)).model == "brush-2"
         assert (await requests.ask(viewer, replace(HOUSE, profile_id=profile.id))).model == "brush-1"
