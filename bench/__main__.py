@@ -4,7 +4,7 @@ import asyncio
 import importlib
 import sys
 
-NAMES = ("generations", "library", "list_page", "upload")
+NAMES = ("bus", "drivers", "generations", "jobs", "library", "list_page", "subscribers", "upload")
 
 
 def main() -> None:

@@ -66,7 +66,7 @@ class NoJobs:
         """The queue of any unit of work."""
         return self
 
-    async def enqueue_generation(self, generation: Generation) -> None:
+    async def enqueue_generation(self, generation: Generation, priority: int) -> None:
         """Nothing does."""
 
 
