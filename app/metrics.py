@@ -6,7 +6,7 @@ Labels have few values, all of them ours: providers, states, codes. Made only wh
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -144,8 +144,9 @@ async def backlog(atelier: Atelier) -> Sequence[Backlog]:
 class Gauges(Collector):
     """How things stand in the process at the moment when somebody asks, and in the queue as it was last read."""
 
-    def __init__(self, atelier: Atelier) -> None:
+    def __init__(self, atelier: Atelier, spared: Callable[[], int]) -> None:
         self._atelier = atelier
+        self._spared = spared
         self.backlog: Sequence[Backlog] = ()
 
     def describe(self) -> Iterable[Metric]:
@@ -156,7 +157,8 @@ class Gauges(Collector):
         """Every gauge with its present values."""
         atelier = self._atelier
         yield GaugeMetricFamily("atelier_running", "Generations this process works on", atelier.engine.running)
-        yield GaugeMetricFamily("atelier_subscribers", "Subscribers this process serves", atelier.hub.followers)
+        subscribers = atelier.hub.followers + self._spared()
+        yield GaugeMetricFamily("atelier_subscribers", "Subscribers this process serves", subscribers)
         yield GaugeMetricFamily("atelier_bus_connected", "Hears of other processes", float(atelier.hub.is_connected))
         yield from self._queue()
         yield from self._connections()
@@ -186,12 +188,15 @@ class Gauges(Collector):
 
 
 class Scrape:
-    """`/metrics`: the counted figures and the gauges, of which those of the queue are read every few seconds at most."""
+    """`/metrics`: the counted figures and the gauges, of which those of the queue are read every few seconds at most.
 
-    def __init__(self, atelier: Atelier, metrics: Metrics) -> None:
+    `spared` tells how many subscribers share the following of another one.
+    """
+
+    def __init__(self, atelier: Atelier, metrics: Metrics, spared: Callable[[], int] = lambda: 0) -> None:
         self._atelier = atelier
         self._registry = metrics.registry
-        self._gauges = Gauges(atelier)
+        self._gauges = Gauges(atelier, spared)
         self._registry.register(self._gauges)
         self._backlog = Kept(self._read, KEPT_S)
 

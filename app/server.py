@@ -65,7 +65,6 @@ def asgi_app(atelier: Atelier, *, works: bool, welcome: Welcome) -> Starlette:
     """The application over a composed server; its lifespan starts and stops the server's work."""
     settings, traces = atelier.settings, atelier.traces
     ready = readiness(atelier, works=works)
-    watchers = Watchers(atelier, ready)
     console = _Console(settings, atelier.accounts)
     graphql = GraphQLApp(
         build_schema(introspection=settings.introspection, watches=[traces.operation] if traces else ()),
@@ -75,6 +74,7 @@ def asgi_app(atelier: Atelier, *, works: bool, welcome: Welcome) -> Starlette:
         max_query_bytes=settings.max_query_bytes,
         max_request_bytes=settings.max_request_bytes,
     )
+    watchers = Watchers(atelier, ready, lambda: graphql.relays.spared)
     routes: list[BaseRoute] = [
         Route(GRAPHQL_PATH, traces.requests(graphql, GRAPHQL_PATH) if traces else graphql),
         WebSocketRoute(GRAPHQL_PATH, graphql),

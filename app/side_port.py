@@ -1,7 +1,7 @@
 """The port beside the public one: `/healthz`, `/readyz` and `/metrics`, for those who watch the process."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -29,16 +29,16 @@ class _Beside(uvicorn.Server):
 class Watchers:
     """What watches the process: readiness, and the port for it where METRICS_PORT is set.
 
-    Ends the process when that can't be had, as uvicorn does, before anything is begun.
+    Ends the process when that can't be had, as uvicorn does, before anything is begun. `spared` is the metrics'.
     """
 
-    def __init__(self, atelier: Atelier, ready: Readiness) -> None:
+    def __init__(self, atelier: Atelier, ready: Readiness, spared: Callable[[], int] = lambda: 0) -> None:
         self._ready = ready
         self._port: _Port | None = None
         if atelier.metrics:
             from app.metrics import Scrape
 
-            self._port = _Port(atelier.settings, ready, Scrape(atelier, atelier.metrics))
+            self._port = _Port(atelier.settings, ready, Scrape(atelier, atelier.metrics, spared))
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:

@@ -75,6 +75,11 @@ class Relays:
     def __init__(self) -> None:
         self._relays: dict[Hashable, _Relay] = {}
 
+    @property
+    def spared(self) -> int:
+        """How many more subscribers there are than relays that follow for them."""
+        return sum(len(relay.listeners) - 1 for relay in self._relays.values())
+
     def join(self, question: Hashable, shared: Shared) -> "Listener":
         """Listen to the relay of those who ask the same. `Listener.follow` must be called."""
         relay = self._relays.get(question)

@@ -181,7 +181,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     if request.param == "sqlite":
         return {"DATABASE_URL": f"sqlite:///{tmp_path / 'data' / 'atelier.db'}"}
     url = str(request.getfixturevalue("postgresql_url"))
-    return {"DATABASE_URL": url, "ATELIER_WORKER_ID": "one", "SEED_SAMPLES": "true"}
+    return {"DATABASE_URL": url, "SEED_SAMPLES": "true"}
 
 
 @pytest.fixture

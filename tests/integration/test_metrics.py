@@ -121,10 +121,11 @@ async def test_without_the_queue_the_rest_is_told(tmp_path: Path) -> None:
     given = {"DATABASE_URL": url, "SECRET_KEY": SECRET, "ATELIER_DATA_DIR": tmp_path, "METRICS_PORT": "9"}
     parts = compose(Settings.model_validate(given), is_watched=True)
     assert parts.metrics
-    scrape = Scrape(parts, parts.metrics)
+    scrape = Scrape(parts, parts.metrics, lambda: 4)
     request: Any = httpx.Request("GET", "http://atelier.test/metrics")
     text = bytes((await scrape.answer(request)).body).decode()
     assert (value_of(text, "atelier_running"), "atelier_unfinished{" in text) == (0, False)
+    assert value_of(text, "atelier_subscribers") == 4
     await scrape.aclose()
     await parts.aclose()
 

@@ -147,8 +147,10 @@ async def test_what_is_asked_alike_is_executed_once(crowd: Crowd) -> None:
     await until(lambda: crowd.story.readers == 1)
     await crowd.story.tell(*range(1, 10))
     await until(lambda: all(len(socket.sent) == 9 for socket in sockets))
+    assert crowd.relays.spared == 4
     await crowd.story.tell(10, is_terminal=True)
     await asyncio.wait_for(asyncio.gather(*following), 30)
+    assert crowd.relays.spared == 0
     assert [socket.seqs for socket in sockets] == [list(range(1, 11))] * 5
     assert crowd.executed == list(range(1, 11))
     assert crowd.story.readers == 0
