@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
@@ -68,6 +68,10 @@ class NoJobs:
 
     async def enqueue_generation(self, generation: Generation, priority: int) -> None:
         """Nothing does."""
+
+    async def is_ours(self, generation_id: UUID) -> bool:
+        """Nothing is in line."""
+        return True
 
 
 @dataclass

@@ -83,12 +83,15 @@ class GenerationJobs:
             why = failure(FailureCode.STORAGE_UNAVAILABLE, is_charged=was_called)
         else:
             return
-        await self._events.tell(generation, EventDraft(index=index, stage=why.message, failure=why.at(index)))
+        if await self._is_ours(id):
+            await self._events.tell(generation, EventDraft(index=index, stage=why.message, failure=why.at(index)))
 
     async def finish(self, id: UUID) -> None:
         """Record the outcome, once every picture is settled."""
         generation = await self._running(id)
-        if generation is not None:
+        if generation is None:
+            await self.clean_up(id)
+        else:
             await self._end(generation)
 
     async def break_off(self, id: UUID) -> None:
@@ -113,6 +116,11 @@ class GenerationJobs:
         async with self._unit_of_work(read_only=True) as work:
             generation = await work.generations.load(id)
         return None if generation is None or generation.state.is_terminal else generation
+
+    async def _is_ours(self, id: UUID) -> bool:
+        """Whether a failure is this worker's to tell: one that was taken for dead doesn't know what became of it."""
+        async with self._unit_of_work(read_only=True) as work:
+            return await work.jobs.is_ours(id)
 
     async def _settled(self, id: UUID) -> set[int | None]:
         async with self._unit_of_work(read_only=True) as work:

@@ -48,7 +48,7 @@ Previews = asyncio.Queue[PreviewArrived]
 
 
 class GenerationOver(Exception):
-    """The generation ended before the call began: nobody wants the picture any more."""
+    """The picture is no longer this worker's to make: its generation has ended, or another worker has taken it over."""
 
 
 class PictureNotMade(Exception):
@@ -143,6 +143,9 @@ class ProviderCalls:
         """
         receipt = await self._staged(generation, index)
         attempts = await self._attempts_so_far(generation, index, receipt)
+        if receipt is None and attempts and attempts[-1].outcome == SUCCEEDED:
+            # Its call came to its end just now, at a worker that was taken for dead.
+            receipt = await self._staged(generation, index)
         return receipt or await self._call(generation, index, attempts)
 
     async def _staged(self, generation: Generation, index: int) -> Receipt | None:
@@ -155,18 +158,24 @@ class ProviderCalls:
     async def _attempts_so_far(self, generation: Generation, index: int, receipt: Receipt | None) -> list[Attempt]:
         """The calls for the picture; the one that a crash cut off gets the outcome that is known by now."""
         async with self._unit_of_work(read_only=True) as work:
-            every = await work.generations.attempts_of([generation.id])
-        attempts = [attempt for attempt in every if attempt.index == index]
-        return [await self._ended(generation, attempt, receipt) for attempt in attempts]
-
-    async def _ended(self, generation: Generation, attempt: Attempt, receipt: Receipt | None) -> Attempt:
-        if attempt.outcome != STARTED:
-            return attempt
-        ended = _closed(attempt, receipt, self._clock.now(), is_free=generation.routes[attempt.route].is_free)
+            attempts = await _attempts_of(work, generation, index)
+        cut_off = [attempt for attempt in attempts if attempt.outcome == STARTED]
+        if not cut_off:
+            return attempts
         async with self._unit_of_work() as work:
-            await work.generations.finish_attempt(ended)
+            # Who was taken for dead must not take its successor's call for one that was cut off.
+            await self._check_ours(work, generation)
+            for attempt in cut_off:
+                is_free = generation.routes[attempt.route].is_free
+                await work.generations.finish_attempt(_closed(attempt, receipt, self._clock.now(), is_free=is_free))
+            # What its own worker has recorded meanwhile stays.
+            attempts = await _attempts_of(work, generation, index)
             await work.commit()
-        return ended
+        return attempts
+
+    async def _check_ours(self, work: UnitOfWork, generation: Generation) -> None:
+        if not await work.jobs.is_ours(generation.id):
+            raise GenerationOver
 
     async def _call(self, generation: Generation, index: int, attempts: Sequence[Attempt]) -> Receipt:
         await self._check_may_repeat(generation, attempts)
@@ -250,6 +259,7 @@ class ProviderCalls:
             locked = await work.generations.load(generation.id, for_update=True)
             if locked is None or locked.state.is_terminal:
                 raise GenerationOver
+            await self._check_ours(work, generation)
             await work.generations.add_attempt(attempt)
             profile = await self._profile(work, generation, attempt)
             await work.commit()
@@ -386,6 +396,10 @@ async def _listen(events: AsyncGenerator[ProviderEvent, None], previews: Preview
         with suppress(asyncio.QueueFull):
             previews.put_nowait(event)
     return PictureFailed(failure(FailureCode.EMPTY_RESULT, is_charged=True))
+
+
+async def _attempts_of(work: UnitOfWork, generation: Generation, index: int) -> list[Attempt]:
+    return [attempt for attempt in await work.generations.attempts_of([generation.id]) if attempt.index == index]
 
 
 def _closed(attempt: Attempt, receipt: Receipt | None, now: datetime, *, is_free: bool) -> Attempt:

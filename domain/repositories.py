@@ -508,3 +508,6 @@ class JobQueue(Protocol):
 
         While the provider is busy its community gets `priority` times the places of one with a priority of 1.
         """
+
+    async def is_ours(self, generation_id: UUID) -> bool:
+        """Whether the work that asks still has the generation's job: another worker may have taken it over."""

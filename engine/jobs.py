@@ -12,6 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from anyio import to_thread
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, WorkflowStatus
+from dbos._context import current_owner_xid  # what DBOS checks its own writes by; it offers nothing public for it
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.generations import Generation
@@ -23,6 +24,10 @@ Trace = Callable[[], Any]
 
 APPLICATION = "atelier"
 ASKED_AT_ONCE = 500
+_JOB, _JOB_OF_SCHEMA = (
+    sa.table("workflow_status", sa.column("workflow_uuid"), sa.column("owner_xid"), schema=schema)
+    for schema in (None, SCHEMA)
+)
 _ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 
 
@@ -42,6 +47,15 @@ class DbosQueue:
         await self._connection.run_sync(
             lambda connection: self._client.enqueue_in_transaction(connection, options, str(generation.id))
         )
+
+    async def is_ours(self, generation_id: UUID) -> bool:
+        """Whether the workflow that asks still owns the job, by DBOS's own token; who asks outside of one may."""
+        token = current_owner_xid(str(generation_id))
+        if token is None:
+            return True
+        job = _JOB if self._connection.dialect.name == "sqlite" else _JOB_OF_SCHEMA
+        owner = sa.select(job.c.owner_xid).where(job.c.workflow_uuid == str(generation_id))
+        return await self._connection.scalar(owner) == token
 
 
 class Jobs:

@@ -6,7 +6,7 @@
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -34,6 +34,10 @@ class RecordedJobs:
         """Remember the generation."""
         self.enqueued.append(generation)
         self.priorities.append(priority)
+
+    async def is_ours(self, generation_id: UUID) -> bool:
+        """Nobody takes anything over."""
+        return True
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """A worker as a process of its own, whose jobs do nothing but wait: `python -m tests.lone_worker URL DEAD_S DRAIN_S`.
 
-It tells on its output what it does, and is told on its input how the picture that it waits for ends: `made` or `broken`.
-SIGTERM stops it.
+It tells on its output what it does, and is told on its input how the picture that it waits for ends: `made` or `broken`;
+then it tells, too, whether the job is still its own. SIGTERM stops it.
 """
 
 import asyncio
@@ -9,6 +9,8 @@ import signal
 import sys
 from uuid import UUID
 
+from domain.repositories import UnitOfWorkFactory
+from engine.jobs import Jobs
 from storage.database.databases import open_database
 from tests.engines import Steps, working
 
@@ -22,8 +24,9 @@ def tell(*words: object) -> None:
 class ToldSteps(Steps):
     """Generations of one picture that somebody else decides about."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit_of_work: UnitOfWorkFactory) -> None:
         self.orders: asyncio.Queue[str] = asyncio.Queue()
+        self._unit_of_work = unit_of_work
 
     async def prepare(self, _id: UUID) -> int:
         """One picture."""
@@ -33,6 +36,8 @@ class ToldSteps(Steps):
         """As told."""
         tell("begun", id)
         order = await self.orders.get()
+        async with self._unit_of_work(read_only=True) as work:
+            tell("owns" if await work.jobs.is_ours(id) else "lost", id)
         # The next attempt is told the same.
         self.orders.put_nowait(order)
         if order == "broken":
@@ -56,13 +61,13 @@ async def main(url: str, dead_s: float, drain_s: float) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
-    steps = ToldSteps()
-    loop.add_reader(sys.stdin, lambda: steps.orders.put_nowait(sys.stdin.readline().strip()))
     database = open_database(url, pool_size=4)
+    steps = ToldSteps(database.unit_of_work(Jobs(database.sync_engine()).queue))
+    loop.add_reader(sys.stdin, lambda: steps.orders.put_nowait(sys.stdin.readline().strip()))
     async with working(database, steps, drain_s=drain_s, dead_s=dead_s) as engine:
         tell("ready", engine.worker_id)
         await stopped.wait()
-        loop.remove_reader(sys.stdin)
+    loop.remove_reader(sys.stdin)
     await database.aclose()
     tell("stopped")
 

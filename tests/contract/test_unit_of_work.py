@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
@@ -132,6 +132,10 @@ class CommunityQueue:
         """Write it under the generation's id."""
         statement = text(f"INSERT INTO community (id, name, time_zone) VALUES ('{generation.id.hex}', 'job', 'UTC')")  # noqa: S608 - an id of our own
         await self._connection.run_sync(lambda connection: connection.execute(statement))
+
+    async def is_ours(self, generation_id: UUID) -> bool:
+        """Nobody takes anything over."""
+        return True
 
 
 async def test_a_job_is_put_in_line_on_the_connection_of_its_rows(database: Database) -> None:

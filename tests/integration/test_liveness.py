@@ -220,6 +220,7 @@ async def test_killed(database: Database, postgresql_url: str) -> None:
         first.process.kill()
         await second.hear(f"begun {job}")
         second.order("made")
+        await second.hear(f"owns {job}")
         await second.hear(f"finished {job}")
     assert not any("finished" in line for line in first.told)
 
@@ -245,7 +246,7 @@ async def test_drained(database: Database, postgresql_url: str) -> None:
         (another,) = generations(uuid4())
         await put_in_line(database, another)
         await second.hear(f"begun {another.id}")
-    assert first.told[1:] == [f"begun {job}", f"finished {job}", "stopped"]
+    assert first.told[1:] == [f"begun {job}", f"owns {job}", f"finished {job}", "stopped"]
     assert f"begun {job}" not in second.told
 
 
@@ -257,6 +258,7 @@ async def test_a_worker_that_was_thought_dead(database: Database, postgresql_url
         await second.hear(f"begun {job}")
         first.process.send_signal(signal.SIGCONT)
         first.order(outcome)
+        await first.hear(f"lost {job}")
         await first.hear(f"cleaned {job}")
         second.order("made")
         await second.hear(f"finished {job}")

@@ -12,6 +12,7 @@ from domain.costs import UNKNOWN_PRICE_MICRO_USD, Cost, CostBasis
 from domain.errors import NotFound
 from domain.failures import FailureCode, GenerationFailure, failure
 from domain.generations import Generation, GenerationState
+from domain.provider_calls import staging
 from domain.providers import ImageOptions, PictureFailed
 from domain.quotas import QuotaUnit
 from domain.users import Viewer
@@ -253,3 +254,14 @@ async def test_there_is_nothing_to_clean_up_of_what_is_not_there(shop: Workshop,
     staged = shop.staged()
     await shop.jobs.clean_up(uuid4())
     assert shop.staged() == staged != set()
+
+
+async def test_what_a_crash_left_of_an_ended_generation_goes_when_its_end_is_repeated(
+    shop: Workshop, viewer: Viewer
+) -> None:
+    """The process died between the end and the cleaning up."""
+    ended = await shop.run(await shop.asked(viewer, HOUSE))
+    key = f"{staging(ended)}/0"
+    await shop.store.put(key, b"a copy of a photo", "image/jpeg")
+    await shop.jobs.finish(ended.id)
+    assert key not in shop.store.objects

@@ -1,13 +1,14 @@
 """Calls that a crash cut off, so that nobody knows whether they were paid for; and workers that were not dead after all."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from domain.costs import UNKNOWN_PRICE_MICRO_USD
 from domain.failures import FailureCode, failure
 from domain.generations import Generation
-from domain.provider_calls import PictureNotMade
+from domain.provider_calls import GenerationOver, PictureNotMade
 from domain.providers import PictureFailed
 from domain.quotas import QuotaUnit
 from domain.users import Viewer
@@ -150,3 +151,48 @@ async def test_a_picture_that_comes_when_all_is_over_is_kept(shop: Workshop, vie
     assert len(await shop.images(generation)) == 1
     assert await shop.outcomes(generation) == ["UNKNOWN_CHARGED"]
     assert (await shop.used(viewer, QuotaUnit.MICRO_USD)).used == UNKNOWN_PRICE_MICRO_USD
+
+
+async def test_who_lost_the_job_leaves_its_successors_call_alone(shop: Workshop, viewer: Viewer) -> None:
+    """What another worker is at is no call that was cut off."""
+    generation = await shop.asked(viewer, HOUSE)
+    shop.provider.scripts = [[Killed()]]
+    await killed(shop, generation)
+    shop.unit_of_work.mishaps["jobs.is_ours"] = [False]
+    with pytest.raises(GenerationOver):
+        await shop.calls.paid_for(generation, 0)
+    assert await shop.outcomes(generation) == ["STARTED"]
+    assert len(shop.provider.requests) == 1
+
+
+async def test_who_lost_the_job_in_a_pause_calls_nobody(shop: Workshop, viewer: Viewer) -> None:
+    """The call would be the successor's to make."""
+    generation = await shop.asked(viewer, HOUSE)
+    shop.provider.scripts = [[LIMITED]]
+    shop.unit_of_work.mishaps["jobs.is_ours"] = [WORKS, False]
+    await shop.jobs.make(generation.id, 0)
+    assert await shop.outcomes(generation) == ["RATE_LIMITED"]
+    assert len(shop.provider.requests) == 1
+
+
+async def test_who_lost_the_job_tells_no_failure(shop: Workshop, viewer: Viewer) -> None:
+    """The successor may well bring the picture."""
+    generation = await shop.asked(viewer, HOUSE)
+    shop.provider.scripts = [[PictureFailed(failure(FailureCode.REFUSED_OUTPUT))]]
+    shop.unit_of_work.mishaps["jobs.is_ours"] = [WORKS, False]
+    told = await shop.told(generation)
+    await shop.jobs.make(generation.id, 0)
+    assert await shop.told(generation) == told
+    assert await shop.outcomes(generation) == ["REFUSED_OUTPUT"]
+
+
+async def test_a_call_that_ends_while_it_is_given_up_is_not_made_again(daring: Workshop, viewer: Viewer) -> None:
+    """What its own worker recorded just then is its last word, and what it stored is used."""
+    generation = await daring.asked(viewer, HOUSE)
+    receipt = await daring.calls.paid_for(generation, 0)
+    (made,) = await daring.attempts(generation)
+    daring.mishaps["exists"] = [False]
+    daring.unit_of_work.mishaps["generations.attempts_of"] = [[replace(made, outcome="STARTED", finished_at=None)]]
+    assert await daring.calls.paid_for(generation, 0) == receipt
+    assert await daring.attempts(generation) == [made]
+    assert len(daring.provider.requests) == 1
