@@ -21,7 +21,7 @@ from app.health import health_routes, readiness
 from app.logs import RequestLog
 from app.operations import FIRST_OPERATIONS
 from app.settings import Settings
-from app.side_port import Watchers
+from app.side_port import Watchers, bound
 from app.wiring import Atelier
 from domain.accounts import Accounts
 from domain.users import User
@@ -34,6 +34,8 @@ GRAPHQL_PATH = "/graphql"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 GC_OBJECTS = 20_000
 WEBSOCKET_MAX_BYTES = 1_000_000
+KEEP_ALIVE_S = 75
+"""How long an idle connection is kept: longer than proxies keep theirs, so that none is closed as a request comes."""
 
 FORWARDING = frozenset({"forwarded", "via", "x-real-ip"})
 
@@ -158,7 +160,8 @@ def run_server(atelier: Atelier, *, works: bool, welcome: Welcome) -> None:
         # Compressing costs more than twice the processor time, and 38 KiB for every socket.
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=5,
+        timeout_keep_alive=KEEP_ALIVE_S,
     )
-    listening = config.bind_socket()
+    listening = bound(config, "PORT")
     with suppress(KeyboardInterrupt):  # raised again once everything has shut down in good order
         uvicorn.Server(config).run(sockets=[listening])

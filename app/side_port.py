@@ -1,6 +1,8 @@
 """The port beside the public one: `/healthz`, `/readyz` and `/metrics`, for those who watch the process."""
 
 import asyncio
+import logging
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
@@ -15,6 +17,17 @@ from app.wiring import Atelier
 
 if TYPE_CHECKING:
     from app.metrics import Scrape
+
+_log = logging.getLogger(__name__)
+
+
+def bound(config: uvicorn.Config, setting: str) -> socket.socket:
+    """The socket to listen on. Ends the process, saying which setting is wrong, when it can't be had."""
+    try:
+        return config.bind_socket()
+    except SystemExit:
+        _log.error("can't listen on %s, port %s: see %s", config.host, config.port, setting)
+        raise
 
 
 class _Beside(uvicorn.Server):
@@ -65,7 +78,7 @@ class _Port:
             timeout_graceful_shutdown=1,
         )
         self._server = _Beside(config)
-        self._listening = config.bind_socket()
+        self._listening = bound(config, "METRICS_PORT")
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.repositories import UnitOfWorkFactory
 from storage.database.engine import STATEMENT_TIMEOUT_S, DatabaseUnavailable, Gate, connections, sync_engine
-from storage.database.migrate import head, known
+from storage.database.migrate import NEWER, head, known
 from storage.database.unit_of_work import JobQueues, SqlUnitOfWorkFactory
 
 
@@ -52,13 +52,15 @@ class Database:
         try:
             revision = await self._revision()
         except (OSError, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
-            raise DatabaseUnavailable(f"The database can't be reached ({type(problem).__name__})") from None
+            raise DatabaseUnavailable(f"The database can't be reached ({_name_of(problem)})") from None
         if revision is None:
             raise DatabaseUnavailable(
                 "The database has no tables yet: run `python main.py migrate`; with SQLite, just start"
             )
-        if may_be_newer and revision not in await asyncio.to_thread(known):
-            return
+        if revision not in await asyncio.to_thread(known):
+            if may_be_newer:
+                return
+            raise DatabaseUnavailable(NEWER)
         if revision != await asyncio.to_thread(head):
             raise DatabaseUnavailable("The database is of another version: run `python main.py migrate`")
 
@@ -67,8 +69,8 @@ class Database:
             async with self._connections.read() as connection:
                 return (await connection.execute(sa.text("SELECT version_num FROM alembic_version"))).scalar()
         except DBAPIError as problem:
-            if "alembic_version" in str(problem.orig):
-                return None  # the table is missing
+            if any(words in str(problem.orig) for words in _NO_TABLE):
+                return None
             raise
 
     async def aclose(self) -> None:
@@ -76,6 +78,15 @@ class Database:
         await self._connections.aclose()
         if self._sync_engine is not None:
             self._sync_engine.dispose()
+
+
+_NO_TABLE = ("no such table", "UndefinedTable")
+
+
+def _name_of(problem: Exception) -> str:
+    """What is wrong, as the driver calls it, such as InvalidCatalogNameError: never its text, which has the address."""
+    cause = problem.orig.__cause__ if isinstance(problem, DBAPIError) and problem.orig else None
+    return type(cause or problem).__name__
 
 
 def open_database(url: str, pool_size: int, statement_timeout_s: int = STATEMENT_TIMEOUT_S) -> Database:

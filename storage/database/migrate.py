@@ -12,12 +12,16 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.script.revision import ResolutionError
+from alembic.util import CommandError
+from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import event
 
 from storage.database.engine import DatabaseUnavailable, is_sqlite, make_room, sync_engine
 
 LOCK_TIMEOUT_S = 10.0
 TURN_PAUSE_S = 0.1
+NEWER = "The database is newer than this version of Atelier: run the newer one, or restore a dump of before"
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 # Any constant does: it names the lock under which one process at a time migrates.
 _LOCK = 0x61_74_65_6C_69_65_72
@@ -64,8 +68,14 @@ def run(url: str, work: Callable[[Config], None], *, lock_timeout_s: float = LOC
     """
     try:
         _run(url, work, lock_timeout_s)
-    except sa.exc.OperationalError as problem:
-        raise DatabaseUnavailable(f"The database can't be migrated: {problem.orig}") from None
+    except sa.exc.DBAPIError as problem:
+        if isinstance(problem, sa.exc.OperationalError) or isinstance(problem.orig, InsufficientPrivilege):
+            raise DatabaseUnavailable(f"The database can't be migrated: {problem.orig}") from None
+        raise
+    except CommandError as problem:
+        if isinstance(problem.__cause__, ResolutionError):
+            raise DatabaseUnavailable(NEWER) from None
+        raise
 
 
 def _run(url: str, work: Callable[[Config], None], lock_timeout_s: float) -> None:

@@ -197,6 +197,7 @@ async def server(tmp_path: Path, database: dict[str, str], own: WireServer) -> A
         SECRET_KEY=SECRET,
         MASTER_KEYS=f"{OLD},{NEW}",
         PRIVATE_NETWORKS="127.0.0.0/8",
+        REPEAT_UNKNOWN_CALLS="true",
         LOG_LEVEL="DEBUG",
     )
     async with server:

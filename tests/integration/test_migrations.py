@@ -395,3 +395,43 @@ def test_the_ledger_stays_as_it_is_through_migrations(empty_url: str) -> None:
     run(empty_url, lambda config: command.downgrade(config, BEFORE_PROFILES))
     assert before == since == ledger(empty_url)
     assert [line["basis"] for line in since] == [None]
+
+
+def said(url: str, statement: str) -> None:
+    """Have the database do something."""
+    engine = sync_engine(url, 1)
+    with engine.begin() as connection:
+        connection.execute(sa.text(statement))
+    engine.dispose()
+
+
+async def refusal_of(url: str) -> str:
+    """Why a database can't be used."""
+    database = open_database(url, 1)
+    with pytest.raises(DatabaseUnavailable) as told:
+        await database.check()
+    await database.aclose()
+    return str(told.value)
+
+
+async def test_a_newer_database_is_left_alone(database_url: str) -> None:
+    """Neither is it upgraded, nor is an upgrade advised: what it needs is a newer server."""
+    await asyncio.to_thread(said, database_url, "UPDATE alembic_version SET version_num = 'of_tomorrow'")
+    assert "newer than this version" in await refusal_of(database_url)
+    with pytest.raises(DatabaseUnavailable, match="newer than this version"):
+        await asyncio.to_thread(upgrade, database_url)
+
+
+async def test_what_is_wrong_is_called_by_its_name(postgresql_url: str) -> None:
+    """A role without rights isn't told that there are no tables, and is told so when it migrates."""
+    address, role = sa.make_url(postgresql_url), f"reader_{uuid4().hex[:8]}"
+    await asyncio.to_thread(said, postgresql_url, f"CREATE ROLE {role} LOGIN")
+    as_reader = address.set(username=role).render_as_string(hide_password=False)
+    try:
+        assert "InsufficientPrivilegeError" in await refusal_of(as_reader)
+        with pytest.raises(DatabaseUnavailable, match="can't be migrated: permission denied"):
+            await asyncio.to_thread(upgrade, as_reader)
+    finally:
+        await asyncio.to_thread(said, postgresql_url, f"DROP ROLE {role}")
+    gone = address.set(database=f"{address.database}_gone").render_as_string(hide_password=False)
+    assert "InvalidCatalogNameError" in await refusal_of(gone)
