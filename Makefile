@@ -22,7 +22,14 @@ run: $(VENV)/.runtime ## serve on http://localhost:8000 (ARGS="worker", "check",
 
 test: $(VENV)/.dev ## run the tests (ARGS="tests/unit -k name")
 	@$(MAKE) -s $(GRAPHIQL)/dist/.built >&2 || true
-	$(PY) -m pytest $(ARGS)
+	$(if $(strip $(ARGS)),$(PY) -m pytest $(COVER) $(ARGS),$(ALL_TESTS))
+
+# All of them, in two halves at once: much of a test's time is waiting for other processes. The integration tests have
+# their say when the others have had theirs.
+ALL_TESTS = @echo "Two halves at once: tests/integration beside the others, told at the end."; \
+	COVERAGE_FILE=.coverage.integration $(PY) -m pytest $(COVER) tests/integration >$(VENV)/integration.log 2>&1 & \
+	COVERAGE_FILE=.coverage.others $(PY) -m pytest $(COVER) tests/chaos tests/contract tests/e2e tests/unit; others=$$?; \
+	wait $$!; integration=$$?; cat $(VENV)/integration.log; exit $$((others + integration))
 
 check: $(VENV)/.dev ## format, lint, types, layers, schema, tests with coverage: what CI runs
 	$(PY) -m ruff format --check .
@@ -30,8 +37,9 @@ check: $(VENV)/.dev ## format, lint, types, layers, schema, tests with coverage:
 	$(PY) -m mypy .
 	PYTHONPATH=. $(VENV)/bin/lint-imports --no-logo
 	$(PY) main.py schema | diff -u graph/schema.graphql -
-	@$(MAKE) -s $(GRAPHIQL)/dist/.built >&2 || true
-	$(PY) -m pytest --cov --cov-report= $(ARGS)
+	@rm -f .coverage .coverage.*
+	@$(MAKE) --no-print-directory test COVER="--cov --cov-report="
+	$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report
 	$(PY) -m coverage report --include='domain/*' --fail-under=100
 
@@ -60,7 +68,7 @@ web: ## build the offline GraphiQL page (needs npm)
 	@$(MAKE) --no-print-directory $(GRAPHIQL)/dist/.built
 
 clean: ## remove what was built; keeps data/ and .env
-	rm -rf $(VENV) $(GRAPHIQL)/dist $(GRAPHIQL)/node_modules .coverage .*_cache
+	rm -rf $(VENV) $(GRAPHIQL)/dist $(GRAPHIQL)/node_modules .coverage* .*_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
