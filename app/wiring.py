@@ -145,7 +145,7 @@ def compose(settings: Settings, *, is_watched: bool = False) -> Atelier:
         settings.database_statement_timeout_seconds,
     )
     metrics, traces = (_metrics(settings), _traces(settings)) if is_watched else (None, None)
-    queued = Jobs(database.sync_engine(), traces.current if traces else None)
+    queued = Jobs(database.limited_engine(), traces.current if traces else None)
     unit_of_work = database.unit_of_work(queued.queue)
     objects = _object_store(settings, clock)
     vault = AesVault(master_keys(settings))

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -11,7 +11,6 @@ from domain.failures import FailureCode, GenerationFailure, failure
 from domain.generations import (
     CANCELLED,
     STARTED,
-    SUCCEEDED,
     Attempt,
     EventDraft,
     Generation,
@@ -60,29 +59,25 @@ class GenerationEvents:
         self.publish(generation, event)
 
     async def end(self, generation: Generation, unprepared: Sequence[GenerationFailure] = ()) -> None:
-        """Record the outcome: the images that were made, the failures, the cost, and the portrait when asked for."""
+        """Record the outcome: the images that were made, the failures, the cost, and the portrait when asked for.
+
+        Does nothing when it has ended, or when the work that asks has lost it to another worker.
+        """
         now = self._clock.now()
         async with self._unit_of_work() as work:
-            # Locked before anything is read: what is told beside this counts, or comes too late.
-            await work.generations.load(generation.id, for_update=True)
+            # Locked before the generation, as by whoever removes an image, an identity or a step: else both might wait for
+            # each other. A picture that is told of in between counts, but isn't shown.
             images = await work.images.of_generations([generation.id], for_use=True)
-            outcomes = await work.generations.outcomes(generation.id)
-            # Counted by what was told: an image may have been deleted since.
-            made = sum(event.image_id is not None for event in outcomes)
-            failures = [*unprepared, *(event.failure for event in outcomes if event.failure)]
-            state = final_state(made, failures)
-            draft = EventDraft(
-                state,
-                final_stage(state, made, generation.options.n),
-                failure=unprepared[0] if unprepared else None,
-            )
-            attempts = await _given_up(work, generation, FailureCode.UNKNOWN_CHARGED, now)
-            event = await work.generations.finish(generation.id, now, draft, failures, cost_of(attempts, generation))
-            if event is None:
-                return
             if images:
                 await _show(work, generation, images[0], now)
-            await settle(work, generation, made, spent(attempts, generation), now)
+            tally = await _tallied(work, generation, FailureCode.UNKNOWN_CHARGED, now)
+            if tally is None or not await work.jobs.is_ours(generation.id):
+                return
+            failures = [*unprepared, *tally.failures]
+            state = final_state(tally.made, failures)
+            stage = final_stage(state, tally.made, generation.options.n)
+            draft = EventDraft(state, stage, failure=unprepared[0] if unprepared else None)
+            event = await _finished(work, generation, draft, failures, tally, now)
             await work.commit()
         self.publish(generation, event)
 
@@ -93,22 +88,16 @@ class GenerationEvents:
         """
         now = self._clock.now()
         async with self._unit_of_work() as work:
-            # Locked before anything is read: a call that begins beside this is seen here, or never made.
-            await work.generations.load(generation.id, for_update=True)
-            outcomes = await work.generations.outcomes(generation.id)
-            attempts = await _given_up(work, generation, CANCELLED, now)
-            settled = {event.index for event in outcomes}
-            made = sum(event.image_id is not None for event in outcomes)
+            tally = await _tallied(work, generation, CANCELLED, now)
+            if tally is None:
+                return
             lost = [
                 failure(FailureCode.UNKNOWN_CHARGED, _PAID_IN_VAIN, is_charged=True).at(index)
-                for index in sorted(_paid(attempts) - settled)
+                for index in tally.paid_in_vain
             ]
-            failures = [*(event.failure for event in outcomes if event.failure), *lost]
-            draft = EventDraft(GenerationState.CANCELLED, cancelled_stage(made, generation.options.n, len(lost)))
-            event = await work.generations.finish(generation.id, now, draft, failures, cost_of(attempts, generation))
-            if event is None:
-                return
-            await settle(work, generation, made, spent(attempts, generation), now)
+            stage = cancelled_stage(tally.made, generation.options.n, len(lost))
+            draft = EventDraft(GenerationState.CANCELLED, stage)
+            event = await _finished(work, generation, draft, [*tally.failures, *lost], tally, now)
             await work.commit()
         self.publish(generation, event)
 
@@ -161,21 +150,59 @@ class GenerationEvents:
 _PAID_IN_VAIN = "Cancelled after the provider was asked; it may have charged for this picture."
 
 
-async def _given_up(work: UnitOfWork, generation: Generation, outcome: str, now: datetime) -> list[Attempt]:
-    """Every call of the generation's; those that are under way get this outcome, for nobody waits for them any more."""
-    attempts = []
-    for attempt in await work.generations.attempts_of([generation.id]):
-        ended = attempt
-        if attempt.outcome == STARTED:
-            is_free = generation.routes[attempt.route].is_free
-            ended = replace(attempt, outcome=outcome, finished_at=now, is_charged=not is_free)
+@dataclass(frozen=True, slots=True)
+class _Tally:
+    """What was told of each picture, and every call that was made for them, of which none is under way any more."""
+
+    outcomes: Sequence[GenerationEvent]
+    calls: Sequence[Attempt]
+
+    @property
+    def made(self) -> int:
+        """How many pictures came: counted by what was told, for an image may have been deleted since."""
+        return sum(event.image_id is not None for event in self.outcomes)
+
+    @property
+    def failures(self) -> list[GenerationFailure]:
+        """Those of single pictures."""
+        return [event.failure for event in self.outcomes if event.failure]
+
+    @property
+    def paid_in_vain(self) -> list[int]:
+        """The pictures that were paid for and of which nothing was told."""
+        paid = {call.index for call in self.calls if call.is_paid_for}
+        return sorted(paid - {event.index for event in self.outcomes})
+
+
+async def _tallied(work: UnitOfWork, generation: Generation, given_up: str, now: datetime) -> _Tally | None:
+    """What a generation ends with; None when it has ended. Calls under way get the outcome: nobody waits for them."""
+    # Locked before anything is read: what is told, or called, beside this counts, or comes too late.
+    locked = await work.generations.load(generation.id, for_update=True)
+    if locked is None or locked.state.is_terminal:
+        return None
+    for call in await work.generations.attempts_of([generation.id]):
+        if call.outcome == STARTED:
+            is_free = generation.routes[call.route].is_free
+            ended = replace(call, outcome=given_up, finished_at=now, is_charged=not is_free)
             await work.generations.finish_attempt(ended)
-        attempts.append(ended)
-    return attempts
+    # Read again: what a worker recorded of its call meanwhile stays.
+    calls = await work.generations.attempts_of([generation.id])
+    return _Tally(await work.generations.outcomes(generation.id), calls)
 
 
-def _paid(attempts: Sequence[Attempt]) -> set[int]:
-    return {attempt.index for attempt in attempts if attempt.is_charged or attempt.outcome == SUCCEEDED}
+async def _finished(
+    work: UnitOfWork,
+    generation: Generation,
+    draft: EventDraft,
+    failures: Sequence[GenerationFailure],
+    tally: _Tally,
+    now: datetime,
+) -> GenerationEvent | None:
+    """Store the last event with the outcome, and count what was used."""
+    cost = cost_of(tally.calls, generation)
+    event = await work.generations.finish(generation.id, now, draft, failures, cost)
+    await settle(work, generation, tally.made, spent(tally.calls, generation), now)
+    return event
 
 
 async def _is_cancelled(work: UnitOfWork, generation: Generation) -> bool:

@@ -54,6 +54,8 @@ class GenerationJobs:
         if generation.identity is not None and not generation.references:
             try:
                 await self._pin(generation)
+            except GenerationOver:
+                return 0
             except (ObjectMissing, InvalidImage):
                 # A picture without the person's face is not what was asked for: stop before it costs money.
                 await self._end(generation, failure(FailureCode.REFERENCE_UNREADABLE))
@@ -110,7 +112,8 @@ class GenerationJobs:
     async def _end(self, generation: Generation, *unprepared: GenerationFailure) -> None:
         """Record the outcome, and remove what only the work needed: copies of people's photos above all."""
         await self._events.end(generation, unprepared)
-        await self._pictures.discard_folder(f"{staging(generation)}/")
+        # Unless it goes on at another worker.
+        await self.clean_up(generation.id)
 
     async def _running(self, id: UUID) -> Generation | None:
         async with self._unit_of_work(read_only=True) as work:
@@ -155,7 +158,8 @@ class GenerationJobs:
             data = await self._calls.persistently(read)
             copy = await self._pictures.imaging.for_provider(data, REFERENCE_SIDE_PX)
             pin = PinnedReference(
-                key=f"{staging(generation)}/reference-{slot.order}",
+                # By the hash: what a worker that was taken for dead still writes is not what another one pinned.
+                key=f"{staging(generation)}/reference-{slot.order}-{slot.picture.sha256}",
                 sha256=slot.picture.sha256,
                 name=slot.name,
                 role=slot.role,
@@ -169,6 +173,8 @@ class GenerationJobs:
         if not pinned:
             raise ObjectMissing("The reference images are gone")
         async with self._unit_of_work() as work:
+            if not await work.jobs.is_ours(generation.id):
+                raise GenerationOver
             await work.generations.pin_references(generation.id, pinned)
             await work.commit()
 

@@ -199,7 +199,7 @@ class GenerationRequests:
     ) -> tuple[Generation, tuple[ReferenceImage, ...]]:
         if not before.state.is_terminal:
             raise Conflict("That generation is still running: cancel it, or wait for its end")
-        made = sum(event.image_id is not None for event in await work.generations.outcomes(before.id))
+        made = await _made(work, before)
         if made >= before.options.n:
             raise Conflict("Every picture of that generation was made: ask for others with parentImageId")
         if before.identity is not None and before.identity_id is None:
@@ -296,6 +296,13 @@ async def _asked_before(
     if before and before.input_hash != fingerprint:
         raise Conflict("This idempotency key was used before with another input")
     return before
+
+
+async def _made(work: UnitOfWork, generation: Generation) -> int:
+    """How many pictures came: those that were told of, deleted or not, and those that were kept after the end."""
+    told = {event.index for event in await work.generations.outcomes(generation.id) if event.image_id is not None}
+    kept = {image.generation_index for image in await work.images.of_generations([generation.id])}
+    return len(told | kept)
 
 
 async def _check_step(work: UnitOfWork, viewer: Viewer, step_id: UUID | None, subject: _Subject) -> None:

@@ -196,6 +196,11 @@ class Attempt:
     profile_id: UUID | None = None
     detail: str | None = None
 
+    @property
+    def is_paid_for(self) -> bool:
+        """Whether it counts: it brought a picture, or may have been charged without one."""
+        return self.is_charged or self.outcome == SUCCEEDED
+
 
 STARTED = "STARTED"
 SUCCEEDED = "SUCCEEDED"
@@ -253,7 +258,7 @@ def cost_of(attempts: Sequence[Attempt], generation: Generation) -> Cost | None:
 
 def spent(attempts: Sequence[Attempt], generation: Generation) -> Cost:
     """What the calls cost; one that was paid for without a word of the price counts as was estimated."""
-    paid = [attempt for attempt in attempts if attempt.is_charged or attempt.outcome == SUCCEEDED]
+    paid = (attempt for attempt in attempts if attempt.is_paid_for)
     costs = (attempt.cost or generation.routes[attempt.route].assumed_price for attempt in paid)
     return total(costs) or Cost(0, CostBasis.REPORTED)
 

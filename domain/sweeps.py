@@ -18,8 +18,8 @@ from domain.repositories import UnitOfWorkFactory
 
 _log = logging.getLogger(__name__)
 
-STARTS_WITHIN = timedelta(minutes=10)
-"""How long after its transaction a generation may be missing from the job engine's books."""
+LEFT_ALONE = timedelta(minutes=10)
+"""How long a generation that was just asked for, or has just ended, isn't taken for one that a crash left."""
 THOROUGH_EVERY = timedelta(hours=1)
 """How often what takes longer is swept, by each process."""
 FOLDERS_KEPT = timedelta(days=1)
@@ -72,7 +72,7 @@ class Sweeps:
     async def _lost_generations(self) -> int:
         """End generations that no job will end, each by itself; that releases what they reserved."""
         async with self._unit_of_work(read_only=True) as work:
-            running = await work.generations.running(self._clock.now() - STARTS_WITHIN)
+            running = await work.generations.running(self._clock.now() - LEFT_ALONE)
         lost = set(running) - await self._line.unfinished(running)
         return sum([await self._safely("generations", partial(self._end, id)) for id in lost])
 
@@ -84,7 +84,7 @@ class Sweeps:
         """Settle what generations still hold that have ended: that can't be, and must not use up a quota if it is."""
         now = self._clock.now()
         async with self._unit_of_work(read_only=True) as work:
-            held = await work.usage.held_by_ended(now - HOLDS_SINCE, now - STARTS_WITHIN)
+            held = await work.usage.held_by_ended(now - HOLDS_SINCE, now - LEFT_ALONE)
         return sum([await self._safely("holds", partial(self._settle, id)) for id in held])
 
     async def _settle(self, id: UUID) -> int:

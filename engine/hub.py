@@ -184,7 +184,10 @@ class Hub:
                     self._audience.note(id, seq)
             if not owners:
                 return
-            listed = await work.generations.running_of(list(owners), self._looked_at - RECENT)
+            ids, listed = list(owners), list[RunningGeneration]()
+            for start in range(0, len(ids), ASKED_AT_ONCE):
+                some = ids[start : start + ASKED_AT_ONCE]
+                listed += await work.generations.running_of(some, self._looked_at - RECENT)
         for row in listed:
             # The owner's followers may have left meanwhile.
             if self._audience.owners.get(row.owner_id) is owners[row.owner_id]:

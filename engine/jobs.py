@@ -12,11 +12,11 @@ from uuid import UUID
 import sqlalchemy as sa
 from anyio import to_thread
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, WorkflowStatus
-from dbos._context import current_owner_xid  # what DBOS checks its own writes by; it offers nothing public for it
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.generations import Generation
 from domain.repositories import JobQueue
+from engine.dbos_inside import own_token
 from engine.liveness import SCHEMA
 from engine.queues import UNFINISHED, WORKFLOW, options_of
 
@@ -50,7 +50,7 @@ class DbosQueue:
 
     async def is_ours(self, generation_id: UUID) -> bool:
         """Whether the workflow that asks still owns the job, by DBOS's own token; who asks outside of one may."""
-        token = current_owner_xid(str(generation_id))
+        token = own_token(str(generation_id))
         if token is None:
             return True
         job = _JOB if self._connection.dialect.name == "sqlite" else _JOB_OF_SCHEMA

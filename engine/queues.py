@@ -18,12 +18,13 @@ VERSION = "1"
 WORKFLOW = "generate"
 UNFINISHED = ["PENDING", "ENQUEUED", "DELAYED"]
 MINUTE_S = 60
-# Until then a process of the version before may still put something in line.
-LEGACY_FOR = timedelta(days=1)
 LEGACY_POLL_S = 1.0
-# One queue with a partition for each provider; and before that a queue for each provider.
+# The version before puts everything in one queue with a partition for each provider, as long as a process of it is up:
+# nobody knows how long an upgrade takes.
 LEGACY_QUEUE = "generations"
-LEGACY_QUEUES = [LEGACY_QUEUE, *(f"{LEGACY_QUEUE}-{kind.lower()}" for kind in ProviderKind)]
+# And those before that in a queue for each provider.
+OLDER_QUEUES = [f"{LEGACY_QUEUE}-{kind.lower()}" for kind in ProviderKind]
+OLDER_FOR = timedelta(days=1)
 
 
 def queue_name(provider: ProviderKind) -> str:
@@ -67,7 +68,7 @@ class WorkLimits:
 def listen(limits: WorkLimits) -> None:
     """Take work for the chosen providers alone. Before DBOS is launched."""
     if limits.providers:
-        DBOS.listen_queues([*limits.queues, *LEGACY_QUEUES])
+        DBOS.listen_queues([*limits.queues, LEGACY_QUEUE, *OLDER_QUEUES])
 
 
 def register(limits: WorkLimits) -> None:
@@ -85,21 +86,22 @@ def register(limits: WorkLimits) -> None:
             polling_interval_sec=limits.offline_poll_s if kind is ProviderKind.OFFLINE else limits.poll_s,
             on_conflict="always_update",
         )
-    for name in LEGACY_QUEUES:
+    DBOS.register_queue(
+        LEGACY_QUEUE,
+        partition_worker_concurrency=limits.slots,
+        polling_interval_sec=LEGACY_POLL_S,
+        on_conflict="always_update",
+    )
+    for name in OLDER_QUEUES:
         _keep_while_needed(name, limits.slots)
 
 
 def _keep_while_needed(name: str, slots: int) -> None:
-    """Have what waits in an earlier version's queue made, and drop the queue when nothing comes through it any more."""
-    since = (datetime.now(UTC) - LEGACY_FOR).isoformat()
+    """Have what waits in an older version's queue made, and drop the queue when nothing comes through it any more."""
+    since = (datetime.now(UTC) - OLDER_FOR).isoformat()
     if _has_jobs(name, status=UNFINISHED) or _has_jobs(name, start_time=since):
-        is_partitioned = name == LEGACY_QUEUE
         DBOS.register_queue(
-            name,
-            worker_concurrency=None if is_partitioned else slots,
-            partition_worker_concurrency=slots if is_partitioned else None,
-            polling_interval_sec=LEGACY_POLL_S,
-            on_conflict="always_update",
+            name, worker_concurrency=slots, polling_interval_sec=LEGACY_POLL_S, on_conflict="always_update"
         )
     else:
         DBOS.delete_queue(name)

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from uuid import UUID
 
@@ -17,9 +17,11 @@ from anyio import to_thread
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, StepOptions, error
 
 from domain.generation_jobs import GenerationJobs
+from engine.dbos_inside import is_trouble, take_over
 from engine.jobs import APPLICATION
 from engine.liveness import SCHEMA, Liveness, new_worker_id
 from engine.locks import WorkerLock
+from engine.lost_jobs import LostJobs
 from engine.queues import VERSION, WORKFLOW, WorkLimits, listen, register
 
 _log = logging.getLogger(__name__)
@@ -55,22 +57,10 @@ def _config(engine: sa.Engine, executor_id: str, *, is_traced: bool) -> DBOSConf
     )
 
 
-def _is_trouble(record: logging.LogRecord) -> bool:
-    """Whether what DBOS logs is worth telling. That a workflow was cancelled, told as an error, isn't."""
-    problem = record.exc_info[1] if record.exc_info else None
-    return not isinstance(problem, error.DBOSAwaitedWorkflowCancelledError)
-
-
-def _take_over(workers: Sequence[str]) -> int:
-    """Put what the workers were working on back in line. Returns how many jobs that were."""
-    # DBOS keeps this to itself and offers it as a service; it is what that service calls.
-    return len(DBOS._recover_pending_workflows(list(workers)))  # noqa: SLF001 - see above
-
-
 def _take_over_all() -> None:
     """Put back in line what any other worker left: on SQLite there is none but this one."""
     left = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
-    _take_over(sorted({job.executor_id for job in left if job.executor_id} - {EMBEDDED_WORKER}))
+    take_over(sorted({job.executor_id for job in left if job.executor_id} - {EMBEDDED_WORKER}))
 
 
 class JobEngine:
@@ -98,7 +88,9 @@ class JobEngine:
         self.worker_id = EMBEDDED_WORKER
         if engine.dialect.name != "sqlite":
             self.worker_id = new_worker_id()
-            self._liveness = Liveness(engine, self.worker_id, dead_s, _take_over)
+            self._liveness = Liveness(engine, self.worker_id, dead_s, take_over)
+        self._lost_jobs = LostJobs(engine, self.worker_id, dead_s)
+        self._looking: asyncio.Task[None] | None = None
 
     @property
     def running(self) -> int:
@@ -123,7 +115,7 @@ class JobEngine:
         """Take up what an earlier process left, and listen for more."""
         if self._liveness:
             await to_thread.run_sync(self._liveness.start)
-        logging.getLogger("dbos").addFilter(_is_trouble)
+        logging.getLogger("dbos").addFilter(is_trouble)
         DBOS(config=_config(self._engine, self.worker_id, is_traced=self._is_traced))
         DBOS.workflow(name=WORKFLOW)(self._workflow())
         listen(self._limits)
@@ -132,11 +124,14 @@ class JobEngine:
         await to_thread.run_sync(register, self._limits)
         if self._liveness is None:
             await to_thread.run_sync(_take_over_all)
+        self._looking = asyncio.create_task(self._lost_jobs.run())
         self._is_started = True
 
     async def aclose(self, drain_s: float) -> None:
         """Claim nothing new, give running work `drain_s` seconds, then cut it off; others, or the next start, go on."""
         self._is_started = False
+        if self._looking:
+            self._looking.cancel()
         if self._liveness:
             self._liveness.retire()
         # DBOS stops claiming at once, and stays able to record what still ends until nothing runs any more.

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.repositories import UnitOfWorkFactory
-from storage.database.engine import STATEMENT_TIMEOUT_S, DatabaseUnavailable, Gate, connections, sync_engine
+from storage.database.engine import STATEMENT_TIMEOUT_S, DatabaseUnavailable, Gate, connections, limited, sync_engine
 from storage.database.migrate import NEWER, head, known
 from storage.database.unit_of_work import JobQueues, SqlUnitOfWorkFactory
 
@@ -34,10 +34,14 @@ class Database:
         return self._connections.read()
 
     def sync_engine(self) -> sa.Engine:
-        """The job engine's engine; always the same one."""
+        """The job engine's engine, without a timeout; always the same one."""
         if self._sync_engine is None:
-            self._sync_engine = sync_engine(self._url, self._pool_size, self._statement_timeout_s)
+            self._sync_engine = sync_engine(self._url, self._pool_size)
         return self._sync_engine
+
+    def limited_engine(self) -> sa.Engine:
+        """The job engine's connections for whoever asks about jobs in a request: with the timeout."""
+        return limited(self.sync_engine(), self._statement_timeout_s)
 
     @property
     def gates(self) -> Mapping[str, Gate]:

@@ -188,24 +188,31 @@ def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
         raise sa.exc.DisconnectionError
 
 
-def sync_engine(url: str, pool_size: int, statement_timeout_s: int | None = None) -> sa.Engine:
+def sync_engine(url: str, pool_size: int) -> sa.Engine:
     """What the job engine works with, on the same database: psycopg for PostgreSQL.
 
-    Without a timeout statements may take as long as they do: migrations take what they take.
+    Statements may take as long as they do: migrations take what they take, and a generation whose step can't be
+    written down just now waits for that instead of breaking off.
     """
     if not is_sqlite(url):
-        return _sync_postgres(url, pool_size, statement_timeout_s)
+        return _sync_postgres(url, pool_size)
     engine = sa.create_engine(sa.make_url(url).set(drivername="sqlite"), pool_size=pool_size, hide_parameters=True)
     event.listen(engine, "connect", _set_up_sync)
     return engine
 
 
-def _sync_postgres(url: str, pool_size: int, statement_timeout_s: int | None) -> sa.Engine:
-    address = sa.make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+psycopg")
-    options = list(address.normalized_query.get("options", ()))
-    if statement_timeout_s is not None:
+def limited(engine: sa.Engine, statement_timeout_s: int) -> sa.Engine:
+    """The same engine with the same connections, but on PostgreSQL a statement that takes longer is cut off."""
+    same = engine.execution_options()
+    if engine.dialect.name == "postgresql":
         # Waiting for a lock counts: no timeout of its own is needed for that.
-        options.append(f"-c statement_timeout={statement_timeout_s}s")
+        limit = f"SET LOCAL statement_timeout = '{statement_timeout_s}s'"
+        event.listen(same, "begin", lambda connection: connection.exec_driver_sql(limit))
+    return same
+
+
+def _sync_postgres(url: str, pool_size: int) -> sa.Engine:
+    address = sa.make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+psycopg")
     return sa.create_engine(
         address,
         pool_size=pool_size,
@@ -213,7 +220,7 @@ def _sync_postgres(url: str, pool_size: int, statement_timeout_s: int | None) ->
         max_overflow=1,
         pool_pre_ping=True,
         hide_parameters=True,
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "options": " ".join(options), **_SIGNS_OF_LIFE},
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, **_SIGNS_OF_LIFE},
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -68,6 +69,26 @@ async def test_a_call_that_begins_first_is_counted(
     await cancelling
     assert await shop.outcomes(house) == ["CANCELLED"]
     assert (await shop.used(viewer, QuotaUnit.MICRO_USD)).used == UNKNOWN_PRICE_MICRO_USD
+
+
+async def test_a_call_that_ends_first_counts_as_it_ended(
+    shop: Workshop, unit_of_work: UnitOfWorkFactory, database_url: str, viewer: Viewer, house: Generation
+) -> None:
+    """The cancel, which saw it under way, waits until its end is on record: nothing was charged."""
+    attempt = an_attempt(house)
+    async with unit_of_work() as work:
+        await work.generations.add_attempt(attempt)
+        await work.commit()
+    async with unit_of_work() as work:
+        await work.generations.finish_attempt(replace(attempt, outcome="RATE_LIMITED", finished_at=NOW))
+        cancelling = asyncio.create_task(shop.requests.cancel(viewer, house.id))
+        await until_somebody_waits(database_url)
+        await work.commit()
+    cancelled = await cancelling
+    assert (cancelled.failures, cancelled.actual_cost) == ((), None)
+    assert (await shop.stages(house))[-1] == "Cancelled"
+    assert await shop.outcomes(house) == ["RATE_LIMITED"]
+    assert (await shop.used(viewer, QuotaUnit.MICRO_USD)).used == 0
 
 
 async def test_after_a_cancel_that_begins_first_no_call_is_made(

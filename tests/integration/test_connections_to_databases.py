@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from domain.users import Community
 from storage.database.databases import open_database
-from storage.database.engine import DatabaseUnavailable, connections, sync_engine
+from storage.database.engine import DatabaseUnavailable, connections, limited, sync_engine
 from storage.database.migrate import upgrade
 from tests.database import RecordedJobs
 from tests.rows import stored_community
@@ -70,7 +70,7 @@ async def test_postgresql_sets_limits_to_waiting(postgresql_url: str) -> None:
 
 
 async def test_a_statement_that_hangs_is_cut_off(postgresql_url: str) -> None:
-    """With an error that says so and shows no parameter; the one connection there is goes on, also the job engine's."""
+    """With an error that says so and shows no parameter; the one connection there is goes on, also for who asks of jobs."""
     lender = connections(postgresql_url, 1, statement_timeout_s=1)
     hanging, own = text("SELECT pg_sleep(60), CAST(:secret AS TEXT)"), text("SELECT pg_backend_pid()")
     for lend in (lender.read, lender.write):
@@ -82,8 +82,8 @@ async def test_a_statement_that_hangs_is_cut_off(postgresql_url: str) -> None:
         async with lend() as connection:
             assert (await connection.execute(own)).scalar() == first
     await lender.aclose()
-    engine = sync_engine(postgresql_url, 1, statement_timeout_s=1)
-    with engine.connect() as synchronous:
+    engine = sync_engine(postgresql_url, 1)
+    with limited(engine, statement_timeout_s=1).connect() as synchronous:
         with pytest.raises(DBAPIError, match="canceling statement due to statement timeout"):
             synchronous.execute(hanging, {"secret": "a prompt"})
         synchronous.rollback()
@@ -91,14 +91,16 @@ async def test_a_statement_that_hangs_is_cut_off(postgresql_url: str) -> None:
     engine.dispose()
 
 
-async def test_migrations_may_take_as_long_as_they_do(postgresql_url: str) -> None:
-    """Their engine has no limit; the job engine has that of the database."""
+async def test_migrations_and_jobs_may_take_as_long_as_they_do(postgresql_url: str) -> None:
+    """Their engine has no limit; who asks about jobs in a request has the database's, on the same connections."""
     database = open_database(postgresql_url, 1, statement_timeout_s=7)
-    engine = sync_engine(postgresql_url, 1)
-    with database.sync_engine().connect() as limited, engine.connect() as unlimited:
-        assert limited.execute(text("SHOW statement_timeout")).scalar() == "7s"
-        assert unlimited.execute(text("SHOW statement_timeout")).scalar() == "0"
-    engine.dispose()
+    asked, own = text("SHOW statement_timeout"), text("SELECT pg_backend_pid()")
+    seen = []
+    for engine in (database.sync_engine(), database.limited_engine(), database.sync_engine()):
+        with engine.connect() as connection:
+            seen.append((connection.execute(asked).scalar(), connection.execute(own).scalar()))
+    pid = seen[0][1]
+    assert seen == [("0", pid), ("7s", pid), ("0", pid)]
     await database.aclose()
 
 
@@ -238,7 +240,7 @@ async def test_postgresql_addresses_may_carry_options(postgresql_url: str, schem
     wanted = {"application_name": "studio", "work_mem": "7MB", "statement_timeout": "7s"}
     async with database.read() as reading:
         assert {name: (await reading.execute(text(f"SHOW {name}"))).scalar() for name in wanted} == wanted
-    with database.sync_engine().connect() as connection:
+    with database.limited_engine().connect() as connection:
         assert {name: connection.execute(text(f"SHOW {name}")).scalar() for name in wanted} == wanted
     await database.aclose()
 

@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Self
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from domain.generations import Generation
 from domain.repositories import UnitOfWorkFactory
 from domain.users import User
-from engine.followers import QUEUE_SIZE
+from engine.followers import QUEUE_SIZE, Follower
 from engine.hints import Hint, NoHints, OnGap, OnHint
 from engine.hub import READ_SIZE, RECENT
 from tests.following import NEVER_S, SOON_S, Process, begun, end, followed, joined, tell, until
@@ -510,3 +510,17 @@ async def test_one_who_joins_an_owner_while_events_are_told_misses_none(
     await asyncio.gather(*seen, return_exceptions=True)
     await events.aclose()
     assert ids == {generation.id: [2, 3, 4], new.id: [1, 2]}
+
+
+async def test_more_owners_than_a_database_takes_parameters(
+    here: Process, owner: User, unit_of_work: UnitOfWorkFactory
+) -> None:
+    """The followers of many owners' generations on one process: one that begins elsewhere is found as ever."""
+    for _ in range(33_000):
+        here.hub._audience.join_all(uuid4(), Follower()).is_known = True
+    async with Everything(here, owner) as everything:
+        later = await begun(unit_of_work, owner)
+        elsewhere = Process(unit_of_work)
+        await tell(elsewhere, later, "one")
+        await end(elsewhere, later)
+        assert await everything.until_end(later) == numbers(later, 1, 2)

@@ -15,7 +15,7 @@ from domain.generations import Generation
 from domain.providers import ProviderKind
 from engine.jobs import APPLICATION
 from engine.liveness import SCHEMA
-from engine.queues import LEGACY_QUEUES, register
+from engine.queues import LEGACY_QUEUE, OLDER_QUEUES, register
 from storage.database.databases import Database
 from tests.engines import (
     SOON_S,
@@ -216,7 +216,7 @@ def _change(database: Database, **values: object) -> int:
 
 async def registered() -> set[str]:
     """The queues with names of earlier versions that the engine of this process finds."""
-    return {name for name in LEGACY_QUEUES if await DBOS.retrieve_queue_async(name)}
+    return {name for name in [LEGACY_QUEUE, *OLDER_QUEUES] if await DBOS.retrieve_queue_async(name)}
 
 
 @pytest.mark.parametrize(("queue", "partition"), [("generations-openai", None), ("generations", "OPENAI")])
@@ -237,14 +237,14 @@ async def test_what_waits_in_a_queue_of_an_earlier_version_is_made(
     created_at = _change(database, created_at=1)
     async with working(database, steps, quick(providers=(ProviderKind.XAI,))):
         await ended(UUID(options["workflow_id"]))
-        assert await registered() == {queue}
+        assert await registered() == {LEGACY_QUEUE, queue}
         # Nothing is unfinished now; but had it come today, another might.
         _change(database, created_at=created_at)
         await to_thread.run_sync(register, quick())
-        assert await registered() == {queue}
+        assert await registered() == {LEGACY_QUEUE, queue}
         _change(database, created_at=1)
         await to_thread.run_sync(register, quick())
-        assert await registered() == set()
+        assert await registered() == {LEGACY_QUEUE}
 
 
 async def test_what_an_earlier_version_was_at_goes_on(database: Database) -> None:
@@ -261,11 +261,22 @@ async def test_what_an_earlier_version_was_at_goes_on(database: Database) -> Non
     assert steps.order == [UUID(options["workflow_id"])]
 
 
-async def test_queues_of_earlier_versions_end(database: Database) -> None:
+async def test_the_version_before_may_put_something_in_line_at_any_time(database: Database) -> None:
+    """During an upgrade also when nothing waited in its queue at our start, and nothing had come for long."""
+    steps = SlowSteps()
+    steps.may_end.set()
+    async with working(database, steps, quick(providers=(ProviderKind.XAI,))):
+        options = legacy(LEGACY_QUEUE, "OFFLINE")
+        await to_thread.run_sync(before(database).enqueue, options, options["workflow_id"])
+        await ended(UUID(options["workflow_id"]))
+    assert steps.order == [UUID(options["workflow_id"])]
+
+
+async def test_queues_of_older_versions_end(database: Database) -> None:
     """Where nothing waits and nothing came for a day nobody looks any more."""
     await with_tables(database)
     client = before(database)
-    for queue in LEGACY_QUEUES:
+    for queue in OLDER_QUEUES:
         await to_thread.run_sync(partial(client.register_queue, queue, worker_concurrency=200))
     async with working(database, Steps()):
-        assert await registered() == set()
+        assert await registered() == {LEGACY_QUEUE}

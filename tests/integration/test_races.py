@@ -133,11 +133,12 @@ def line(database: Database) -> Line:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where Grace shows images: its row, how she shows one there, and which one is shown."""
+    """Where Grace shows images: its row, how she shows one there or removes the place, and which one is shown."""
 
     table: sa.Table
     id: UUID
     show: Callable[[Image], Awaitable[object]]
+    remove: Callable[[], Awaitable[object]]
     shown: Callable[[], Awaitable[UUID | None]]
 
     def asked_for(self, owner: Viewer) -> Generation:
@@ -156,6 +157,7 @@ async def place(request: pytest.FixtureRequest, shop: Workshop, identities: Iden
             step_table,
             step.id,
             lambda image: shop.wizards.set_background(grace, step.id, image.id),
+            lambda: shop.wizards.delete_step(grace, step.id),
             lambda: shop.background(step),
         )
     identity = an_identity(grace.user)
@@ -171,6 +173,7 @@ async def place(request: pytest.FixtureRequest, shop: Workshop, identities: Iden
         identity_table,
         identity.id,
         lambda image: identities.save_portrait(grace, identity.id, image.id),
+        lambda: identities.delete(grace, identity.id),
         portrait,
     )
 
@@ -266,6 +269,35 @@ async def test_a_generation_that_ends_shows_what_is_left(shop: Workshop, line: L
     )
     assert answers == [None, None]
     assert await place.shown() == images[1].id
+    assert (await shop.load(generation.id)).state is GenerationState.SUCCEEDED
+
+
+@pytest.mark.parametrize("held", ["image", "generation"])
+async def test_a_place_goes_as_a_generation_ends_that_shows_something_there(
+    shop: Workshop, line: Line, place: Place, ada: Viewer, held: str
+) -> None:
+    """Wherever both meet: each takes what is shown before the generation."""
+    generation = place.asked_for(ada)
+    images = await drawn(shop, generation)
+    at = (image_table, images[0].id) if held == "image" else (generation_table, generation.id)
+    assert await line.at(*at, shop.events.end(generation), place.remove()) == [None, None]
+    assert (await shop.load(generation.id)).state is GenerationState.SUCCEEDED
+    with pytest.raises(NotFound):
+        await place.shown()
+
+
+@pytest.mark.parametrize("held", ["image", "generation"])
+async def test_the_image_a_generation_varies_goes_as_that_one_takes_its_place(
+    shop: Workshop, line: Line, place: Place, ada: Viewer, image: Image, held: str
+) -> None:
+    """The new one is shown, and the old one is gone."""
+    await place.show(image)
+    generation = replace(place.asked_for(ada), parent_image_id=image.id)
+    images = await drawn(shop, generation)
+    at = (image_table, images[0].id) if held == "image" else (generation_table, generation.id)
+    removed = shop.library.delete(ada, image.id, force=True)
+    assert await line.at(*at, shop.events.end(generation), removed) == [None, None]
+    assert (await left(shop, image), await place.shown()) == (None, images[0].id)
     assert (await shop.load(generation.id)).state is GenerationState.SUCCEEDED
 
 

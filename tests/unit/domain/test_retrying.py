@@ -9,7 +9,7 @@ import pytest
 from domain.costs import Cost, CostBasis
 from domain.errors import Conflict, InvalidInput, NotFound, ProviderUnusable, QuotaExceeded, UnsupportedByModel
 from domain.failures import FailureCode, failure
-from domain.generations import Generation, GenerationState, IdempotencyKeyTaken
+from domain.generations import EventDraft, Generation, GenerationState, IdempotencyKeyTaken
 from domain.providers import ImageOptions, PictureFailed, ProviderKind
 from domain.tags import Tag, TagKind
 from domain.users import Viewer
@@ -122,6 +122,22 @@ class TestWhatIsAskedAgain:
         before = await shop.run(await shop.requests.ask(viewer, HOUSE))
         (image,) = await shop.images(before)
         await shop.library.delete(viewer, image.id)
+        with pytest.raises(Conflict, match=r"^Every picture of that generation was made"):
+            await shop.requests.retry(viewer, before.id)
+
+    async def test_a_picture_that_came_after_the_end_was_made(self, shop: Workshop, viewer: Viewer) -> None:
+        """It was paid for and kept, though nothing was told of it."""
+        before = await shop.asked(viewer, houses(3))
+        shop.provider.scripts = [[DRAWN], REFUSED]
+        await shop.jobs.make(before.id, 0)
+        await shop.jobs.make(before.id, 1)
+        await shop.events.end(before)
+        for index, missing in ((0, 2), (1, 1)):
+            image = await shop.drawn(before, index)
+            await shop.events.tell(before, EventDraft(index=index, image_id=image.id), image)
+            assert (await shop.requests.retry(viewer, before.id)).options.n == missing
+        image = await shop.drawn(before, 2)
+        await shop.events.tell(before, EventDraft(index=2, image_id=image.id), image)
         with pytest.raises(Conflict, match=r"^Every picture of that generation was made"):
             await shop.requests.retry(viewer, before.id)
 

@@ -10,7 +10,7 @@ from domain.generations import Generation, GenerationState
 from domain.picture_store import STORED_WITHIN
 from domain.providers import ImageOptions, PreviewArrived
 from domain.quotas import QuotaUnit
-from domain.sweeps import FOLDERS_KEPT, IDS_AT_ONCE, JOBS_KEPT, STARTS_WITHIN, THOROUGH_EVERY, Sweeps
+from domain.sweeps import FOLDERS_KEPT, IDS_AT_ONCE, JOBS_KEPT, LEFT_ALONE, THOROUGH_EVERY, Sweeps
 from domain.users import Viewer
 from domain.wishes import GenerateImage
 from tests import pictures
@@ -20,7 +20,7 @@ from tests.workshop import Workshop
 
 HOUSE = GenerateImage(prompt="A house")
 PREVIEW = PreviewArrived(pictures.jpeg(40, 30))
-LOST_AFTER_S = STARTS_WITHIN.total_seconds()
+LOST_AFTER_S = LEFT_ALONE.total_seconds()
 HOUR_S = THOROUGH_EVERY.total_seconds()
 DAY_S = FOLDERS_KEPT.total_seconds()
 

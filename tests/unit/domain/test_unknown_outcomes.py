@@ -7,14 +7,15 @@ import pytest
 
 from domain.costs import UNKNOWN_PRICE_MICRO_USD
 from domain.failures import FailureCode, failure
-from domain.generations import Generation
+from domain.generations import Generation, GenerationState
 from domain.provider_calls import GenerationOver, PictureNotMade
-from domain.providers import PictureFailed
+from domain.providers import ImageOptions, PictureFailed
 from domain.quotas import QuotaUnit
 from domain.users import Viewer
 from domain.wishes import GenerateImage
 from tests.fakes.mishaps import WORKS
 from tests.fakes.providers import DRAWN, Killed
+from tests.uploads import a_photo
 from tests.workshop import Workshop
 
 HOUSE = GenerateImage(prompt="A house")
@@ -184,6 +185,62 @@ async def test_who_lost_the_job_tells_no_failure(shop: Workshop, viewer: Viewer)
     await shop.jobs.make(generation.id, 0)
     assert await shop.told(generation) == told
     assert await shop.outcomes(generation) == ["REFUSED_OUTPUT"]
+
+
+@pytest.mark.parametrize("trouble", ["gone", "away"])
+async def test_who_lost_the_job_does_not_end_it_for_a_reference(shop: Workshop, viewer: Viewer, trouble: str) -> None:
+    """The successor may well have read it before it was gone, or when the store is back."""
+    identity = await shop.identity(viewer)
+    generation = await shop.requests.ask(viewer, GenerateImage(identity_id=identity.id))
+    if trouble == "gone":
+        shop.store.objects.clear()
+    else:
+        shop.store.is_down = True
+    shop.unit_of_work.mishaps["jobs.is_ours"] = [False]
+    assert await shop.jobs.prepare(generation.id) == 0
+    assert (await shop.load(generation.id)).state is GenerationState.PREPARING
+
+
+async def test_who_lost_the_job_pins_nothing(shop: Workshop, viewer: Viewer) -> None:
+    """What the successor pinned is sent as it was, though its owner has another photo by now."""
+    identity = await shop.identity(viewer)
+    generation = await shop.requests.ask(viewer, GenerateImage(identity_id=identity.id))
+    await shop.jobs.prepare(generation.id)
+    pinned = (await shop.load(generation.id)).references
+    before = {pin.key: shop.store.objects[pin.key] for pin in pinned}
+    (slot,) = await shop.references(viewer)
+    await shop.slots.upload(viewer, slot.id, a_photo(60, 60))
+    shop.unit_of_work.mishaps["generations.load"] = [generation]
+    shop.unit_of_work.mishaps["jobs.is_ours"] = [False]
+    told = await shop.told(generation)
+    assert await shop.jobs.prepare(generation.id) == 0
+    assert (await shop.load(generation.id)).references == pinned
+    assert {pin.key: shop.store.objects[pin.key] for pin in pinned} == before
+    assert await shop.told(generation) == told
+
+
+@pytest.mark.parametrize("step", ["finish", "break_off"])
+async def test_who_lost_the_job_ends_nothing(shop: Workshop, viewer: Viewer, step: str) -> None:
+    """Its successor's call stays on record as it is, and what is staged stays there for it; nothing is shown."""
+    identity = await shop.identity(viewer)
+    wish = replace(HOUSE, identity_id=identity.id, save_to_identity=True, options=ImageOptions(n=2))
+    generation = await shop.asked(viewer, wish)
+    shop.provider.scripts = [[DRAWN], [Killed()]]
+    await shop.jobs.make(generation.id, 0)
+    with pytest.raises(Killed):
+        await shop.jobs.make(generation.id, 1)
+    left = await shop.load(generation.id), await shop.told(generation), shop.staged(), await shop.attempts(generation)
+    shop.unit_of_work.mishaps["jobs.is_ours"] = [False]
+    await getattr(shop.jobs, step)(generation.id)
+    assert left == (
+        await shop.load(generation.id),
+        await shop.told(generation),
+        shop.staged(),
+        await shop.attempts(generation),
+    )
+    assert (await shop.used(viewer)).reserved == 2
+    async with shop.unit_of_work(read_only=True) as work:
+        assert (await work.identities.get(viewer.scope, identity.id)).image_id is None
 
 
 async def test_a_call_that_ends_while_it_is_given_up_is_not_made_again(daring: Workshop, viewer: Viewer) -> None:
