@@ -3,8 +3,8 @@
 Sockets ask the same when document, variables, operation and viewer are the same; so nothing shown can depend on whose
 socket it is. Each has been let in by its own resolver before it comes here. The first starts a relay, which follows
 for all of them; who comes later, or was too slow to be told everything, first reads what is missing on its own, as the
-progress bus does (`engine/hub.py`). With 1,000 sockets a delivery costs 1.3 times the processor time of a bare
-broadcast instead of 13.8 times, and an idle socket 31 KiB instead of 59 (`bench/subscribers.py`).
+progress bus does (`engine/hub.py`). With 1,000 sockets a delivery costs 1.4 times the processor time of a bare
+broadcast instead of 13.8 times (`bench/subscribers.py`).
 
 Nothing else knows of it but `execution.py`, which hands the steps over, and `sockets.py`, which asks for them.
 """
