@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import sys
-import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -281,25 +280,21 @@ async def test_a_call_ends_at_its_deadline(server: WireServer, answer: Answer) -
     """A vendor that goes silent is a timeout that may have been charged, and the connection is closed."""
     provider = connected(server.url, timeout_s=1.0)
     server.answer = answer
-    started = time.monotonic()
-    failed = await outcome(provider, STREAMING)
+    failed = await asyncio.wait_for(outcome(provider, STREAMING), 30)
     assert isinstance(failed, PictureFailed)
     assert (failed.failure.code, failed.failure.is_charged) == (FailureCode.TIMEOUT, True)
-    assert 0.8 < time.monotonic() - started < 2.5
-    await asyncio.wait_for(server.hung_up.wait(), 1)
+    await asyncio.wait_for(server.hung_up.wait(), 10)
     assert len(server.received) == 1
     await provider.aclose()
 
 
 async def test_a_slow_drip_does_not_outlive_the_deadline(server: WireServer) -> None:
-    """Bytes that keep coming do not move the deadline."""
+    """Bytes that keep coming do not move the deadline; they would go on for ten seconds, and then end well."""
     provider = connected(server.url, timeout_s=1.2)
     server.answer = Answer(200, [b": still working\n\n"] * 1_000, {"content-type": "text/event-stream"})
-    started = time.monotonic()
     failed = await outcome(provider, STREAMING)
     assert isinstance(failed, PictureFailed)
     assert failed.failure.code is FailureCode.TIMEOUT
-    assert time.monotonic() - started < 2.5
     await provider.aclose()
 
 
@@ -314,7 +309,7 @@ async def test_closing_the_generator_closes_the_call(server: WireServer, provide
     assert await anext(events) == PreviewArrived(RED)
     assert not server.hung_up.is_set()
     await events.aclose()
-    await asyncio.wait_for(server.hung_up.wait(), 1)
+    await asyncio.wait_for(server.hung_up.wait(), 10)
     gc.collect()
     # The SDK leaves one of its own behind; its response is closed all the same.
     assert [text for text in left_open if any(f" {name} " in text for name in OUR_GENERATORS)] == []
@@ -328,7 +323,7 @@ async def test_cancelling_the_consumer_closes_the_call(server: WireServer, provi
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.wait_for(server.hung_up.wait(), 1)
+    await asyncio.wait_for(server.hung_up.wait(), 10)
 
 
 async def test_nobody_there_is_unpaid_and_worth_another_try(server: WireServer) -> None:
