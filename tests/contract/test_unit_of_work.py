@@ -63,7 +63,7 @@ async def test_readers_don_t_wait_for_a_writer_and_see_only_what_is_committed(
     community = Community(uuid4(), "new")
     async with unit_of_work() as work:
         await work.users.add_community(community)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             assert not await exists(unit_of_work, community)
         await work.commit()
     assert await exists(unit_of_work, community)

@@ -83,7 +83,7 @@ async def test_of_an_error_the_beginning_is_read(status: int) -> None:
         answer = await client.post(server.url)
         assert answer.status_code == status
         assert answer.content == b"[" * 60_000 + b"]" * (MAX_ERROR_BYTES - 60_000)
-        await asyncio.wait_for(server.hung_up.wait(), 5)
+        await asyncio.wait_for(server.hung_up.wait(), 30)
 
 
 @pytest.mark.parametrize("charset", ["punycode", "idna", "zlib", "bz2", "utf-7", "unicode_escape", "latin-1"])
@@ -153,7 +153,7 @@ async def test_guarded_connections_outlive_their_clients() -> None:
                 await client.get(url)
         assert not server.hung_up.is_set()
         await outbound.aclose()
-        await asyncio.wait_for(server.hung_up.wait(), 5)
+        await asyncio.wait_for(server.hung_up.wait(), 30)
 
 
 async def test_every_address_of_a_name_is_tried() -> None:

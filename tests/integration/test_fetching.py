@@ -103,7 +103,7 @@ async def test_what_is_not_a_picture_is_not_read(server: WireServer, outbound: O
     """After its first bytes nothing more is waited for."""
     server.answer = Answer(200, [b"<html>" * 100], {}, Ending.HANG)
     assert await not_taken(outbound, server.url) is InvalidImageReason.NOT_AN_IMAGE
-    await asyncio.wait_for(server.hung_up.wait(), 5)
+    await asyncio.wait_for(server.hung_up.wait(), 30)
 
 
 async def test_the_limit_of_bytes_is_exact(server: WireServer, outbound: Outbound) -> None:
@@ -129,7 +129,7 @@ async def test_a_redirects_own_body_is_not_read(server: WireServer, outbound: Ou
     """The connection to who only sends us on is given up at once."""
     server.first = [Answer(302, [b"Moved"], {"location": "/b"}, Ending.HANG)]
     assert await outbound.fetch(server.url, MAX_BYTES) == RED
-    await asyncio.wait_for(server.hung_up.wait(), 5)
+    await asyncio.wait_for(server.hung_up.wait(), 30)
 
 
 async def test_redirects_come_to_an_end(server: WireServer, outbound: Outbound) -> None:
@@ -376,5 +376,5 @@ async def test_waiting_has_an_end(server: WireServer) -> None:
     assert await refusal(outbound, "http://slow.test") == LATE
     server.answer = Answer(200, [RED], ending=Ending.HANG)
     assert await refusal(outbound, server.url) == LATE
-    await asyncio.wait_for(server.hung_up.wait(), 5)
+    await asyncio.wait_for(server.hung_up.wait(), 30)
     await outbound.aclose()

@@ -156,11 +156,11 @@ async def test_cancelling_closes_the_call(server: WireServer, provider: ImagenPr
     """A cancelled task that waits for the vendor ends the HTTP call and stays cancelled."""
     server.answer = Answer(ending=Ending.HANG)
     task = asyncio.create_task(ask(provider, asked(MODEL)))
-    await asyncio.wait_for(server.arrived.wait(), 5)
+    await asyncio.wait_for(server.arrived.wait(), 30)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.wait_for(server.hung_up.wait(), 5)
+    await asyncio.wait_for(server.hung_up.wait(), 30)
 
 
 async def test_the_environment_does_not_leak(server: WireServer, monkeypatch: pytest.MonkeyPatch) -> None:

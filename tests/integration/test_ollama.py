@@ -178,11 +178,11 @@ async def test_cancelling_in_mid_stream_ends_the_call(server: WireServer, connec
     """Whoever stops waiting hangs up, so that the machine stops working too."""
     server.answer = wire.lines(*wire.STEPS, ending=Ending.HANG)
     task = asyncio.create_task(ask(connect(), asked(MODEL)))
-    await asyncio.wait_for(server.arrived.wait(), 5)
+    await asyncio.wait_for(server.arrived.wait(), 30)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.wait_for(server.hung_up.wait(), 5)
+    await asyncio.wait_for(server.hung_up.wait(), 30)
 
 
 async def test_the_environment_does_not_leak(

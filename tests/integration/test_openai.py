@@ -319,7 +319,7 @@ async def test_cancelling_the_consumer_closes_the_call(server: WireServer, provi
     """A cancelled task that waits for the vendor ends the HTTP call and stays cancelled."""
     server.answer = Answer(ending=Ending.HANG)
     task = asyncio.create_task(ask(provider, asked(STREAMING)))
-    await asyncio.wait_for(server.arrived.wait(), 5)
+    await asyncio.wait_for(server.arrived.wait(), 30)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

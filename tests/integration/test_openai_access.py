@@ -65,7 +65,7 @@ async def test_closing_lets_go_of_connections(server: WireServer, provider: Open
     assert len(await ask(provider, asked(WHOLE))) == 1
     assert not server.hung_up.is_set()
     await provider.aclose()
-    await asyncio.wait_for(server.hung_up.wait(), 1)
+    await asyncio.wait_for(server.hung_up.wait(), 30)
     assert len(await ask(provider, asked(WHOLE))) == 1
 
 

@@ -162,7 +162,7 @@ async def test_a_vendor_that_goes_silent_is_left(
     assert isinstance(failed, PictureFailed)
     assert (failed.failure.code, failed.failure.is_charged) == (FailureCode.TIMEOUT, dialect.is_paid)
     the_only_request(dialect, server)
-    await asyncio.wait_for(server.hung_up.wait(), 5)
+    await asyncio.wait_for(server.hung_up.wait(), 30)
     await provider.aclose()
 
 

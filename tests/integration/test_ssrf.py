@@ -270,7 +270,7 @@ class Pouring:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await asyncio.wait_for(self.hung_up.wait(), 5)
+        await asyncio.wait_for(self.hung_up.wait(), 30)
         self._server.close()
         await self._server.wait_closed()
 

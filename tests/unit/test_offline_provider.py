@@ -195,11 +195,9 @@ async def test_slow_takes_its_time_and_can_be_left() -> None:
     started = monotonic()
     assert kinds(await said("[slow:0.6]"))[-1] is PictureArrived
     assert monotonic() - started >= 0.6
-    started = monotonic()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await said("[slow]")
-    assert monotonic() - started < 2
 
 
 @pytest.mark.parametrize("prompt", ["[slow:abc]", "[unknown]", "[]", "[refuse", "refuse"])
